@@ -1,0 +1,95 @@
+"""The course's commands: `python -m sercore course`, `python -m sercore store`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sercore.config import PROFILES, load_profile
+from sercore.course import CourseError, run_course, store_outputs
+from sercore.demo import DemoError
+from sercore.workspace import NoDataError, Workspace, open_workspace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the program's name; `sys.argv` decides if it is not given.
+
+    Returns
+    -------
+    int
+        Exit status: 0 if the command succeeded, 1 if it failed, 130 if Ctrl-C ended it.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (CourseError, DemoError, NoDataError) as error:
+        print(f"sercore {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nsercore {options.command}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sercore", description="The course's commands.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    course = commands.add_parser("course", help="run every chapter into build/course")
+    course.set_defaults(run=_course)
+    store = commands.add_parser("store", help="run every chapter and store its outputs in it")
+    store.set_defaults(run=_store)
+    for command in (course, store):
+        command.add_argument(
+            "--data",
+            metavar="DIR",
+            type=_folder,
+            required=command is store,
+            help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
+        )
+        command.add_argument("--profile", choices=PROFILES, help="size of the course")
+    return parser
+
+
+def _folder(name: str) -> Path:
+    # An empty name would be the current folder, or fall back to the demo corpora unasked.
+    if not name:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(name).expanduser().resolve()
+
+
+def _course(options: argparse.Namespace) -> None:
+    run_course(_workspace(options))
+
+
+def _store(options: argparse.Namespace) -> None:
+    written = store_outputs(_workspace(options))
+    print(f"stored the outputs of {len(written)} notebooks")
+
+
+def _workspace(options: argparse.Namespace) -> Workspace:
+    """Open the workspace; the options become variables, since the chapters read those."""
+    if options.data:
+        os.environ["SER_DATA"] = str(options.data)
+    if options.profile:
+        os.environ["SER_PROFILE"] = options.profile
+    try:
+        load_profile()
+    except ValueError as error:
+        raise CourseError(f"SER_PROFILE: {error}") from error
+    if not os.environ.get("SER_DATA"):
+        print("No data is named: the synthetic demo corpora are used, and made where missing.")
+    workspace = open_workspace()
+    print(f"{workspace}\n", flush=True)
+    return workspace
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,380 @@
+"""From a clip to an array, computed once and kept on disk (chapters 3 and 4).
+
+librosa does the signal processing. What this module adds is the store: per audio configuration one
+memory-mapped array per feature kind, whose rows are keyed by the SHA-256 of their clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from joblib import Parallel, delayed
+
+from sercore.config import AudioConfig, cache_dir, digest
+
+PROSODY = ("pitch", "pitch_range", "level", "tempo")
+"""Columns of the `prosody` features: median pitch in Hz, its 10-90 % range in semitones, level in
+dB of full scale, and onsets per second of speech."""
+
+_STORE_FORMAT = 1  # raised whenever the same configuration would give other numbers
+_REPORT_EVERY = 2_000  # clips
+
+
+class FeatureError(ValueError):
+    """A clip or a store from which features cannot be had."""
+
+
+# --- one clip -------------------------------------------------------------------------------------
+
+
+def load_clip(path: str | Path | io.BytesIO, *, config: AudioConfig) -> np.ndarray:
+    """Load a clip as the models see it: mono, resampled, cut or zero-padded at the end.
+
+    Parameters
+    ----------
+    path : path or binary file
+        A clip of any sample rate and number of channels.
+    config : AudioConfig
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_samples,), float32
+        Samples between -1 and 1.
+    """
+    clip, _ = librosa.load(path, sr=config.sample_rate, mono=True, duration=config.seconds)
+    return librosa.util.fix_length(clip, size=config.n_samples)
+
+
+def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
+    """Return the power in each mel band and frame (chapter 3).
+
+    Parameters
+    ----------
+    clip : numpy.ndarray, shape (n_samples,)
+    config : AudioConfig
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_mels, n_frames), float32
+        Power, not decibels.
+    """
+    return librosa.feature.melspectrogram(
+        y=clip,
+        sr=config.sample_rate,
+        n_fft=config.n_fft,
+        hop_length=config.hop_length,
+        n_mels=config.n_mels,
+    )
+
+
+def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
+    """Return the mel spectrogram in decibels (chapter 4).
+
+    Parameters
+    ----------
+    clip : numpy.ndarray, shape (n_samples,)
+    config : AudioConfig
+        Its `mel_ref` says which power is 0 dB.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_mels, n_frames), float32
+        Decibels; at most 80 dB below the clip's loudest cell.
+    """
+    return _mel_decibels(mel_power(clip, config=config), config)
+
+
+def mfcc(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
+    """Return the mel-frequency cepstral coefficients: a DCT of the log-mel bands (chapter 4).
+
+    Parameters
+    ----------
+    clip : numpy.ndarray, shape (n_samples,)
+    config : AudioConfig
+
+    Returns
+    -------
+    numpy.ndarray, shape (n_mfcc, n_frames), float32
+        Orthonormal type-II DCT along the bands of the mel spectrogram in dB against power 1.0,
+        whatever `mel_ref` says: librosa's own MFCC, which the article uses, fixes it so.
+    """
+    return _mfcc(mel_power(clip, config=config), config)
+
+
+def _mel_decibels(power: np.ndarray, config: AudioConfig) -> np.ndarray:
+    return librosa.power_to_db(power, ref=np.min if config.mel_ref == "min" else config.mel_ref)
+
+
+def _mfcc(power: np.ndarray, config: AudioConfig) -> np.ndarray:
+    return librosa.feature.mfcc(S=librosa.power_to_db(power), n_mfcc=config.n_mfcc)
+
+
+def prosody(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
+    """Measure pitch, level and tempo: what one would listen for without a model (chapter 3).
+
+    Parameters
+    ----------
+    clip : numpy.ndarray, shape (n_samples,)
+    config : AudioConfig
+
+    Returns
+    -------
+    numpy.ndarray, shape (4,), float32
+        As `PROSODY` names them; not a number where the clip is silent.
+
+    Notes
+    -----
+    Pitch is that of `librosa.yin` (de Cheveigne and Kawahara 2002) in frames within 25 dB of the
+    loudest. Tempo counts `librosa.onset.onset_detect`'s onsets, a stand-in for syllables.
+    """
+    frame_length = 4 * config.hop_length
+    rms = librosa.feature.rms(y=clip, frame_length=frame_length, hop_length=config.hop_length)[0]
+    if rms.max() == 0:
+        return np.full(len(PROSODY), np.nan, dtype=np.float32)
+    speaking = rms > rms.max() * 10 ** (-25 / 20)
+    pitch = librosa.yin(
+        clip,
+        fmin=65,
+        fmax=500,
+        sr=config.sample_rate,
+        frame_length=frame_length,
+        hop_length=config.hop_length,
+    )[speaking]
+    low, high = np.percentile(pitch, [10, 90])
+    onsets = librosa.onset.onset_detect(
+        y=clip, sr=config.sample_rate, hop_length=config.hop_length, units="frames"
+    )
+    seconds = speaking.sum() * config.hop_length / config.sample_rate
+    level = 20 * np.log10(np.sqrt(np.mean(rms[speaking] ** 2)))
+    measures = [np.median(pitch), 12 * np.log2(high / low), level, len(onsets) / seconds]
+    return np.array(measures, dtype=np.float32)
+
+
+# --- many clips -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Feature kinds that come from one pass over a clip, and so share a store."""
+
+    shapes: Callable[[AudioConfig], dict[str, tuple[int, ...]]]
+    compute: Callable[[np.ndarray, AudioConfig], dict[str, np.ndarray]]
+
+
+def _spectral(clip: np.ndarray, config: AudioConfig) -> dict[str, np.ndarray]:
+    power = mel_power(clip, config=config)
+    return {"mel": _mel_decibels(power, config), "mfcc": _mfcc(power, config)}
+
+
+_GROUPS = {
+    "spectral": _Group(
+        shapes=lambda c: {"mel": (c.n_mels, c.n_frames), "mfcc": (c.n_mfcc, c.n_frames)},
+        compute=_spectral,
+    ),
+    "prosody": _Group(
+        shapes=lambda c: {"prosody": (len(PROSODY),)},
+        compute=lambda clip, c: {"prosody": prosody(clip, config=c)},
+    ),
+}
+_GROUP_OF_KIND = {"mel": "spectral", "mfcc": "spectral", "prosody": "prosody"}
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of some clips, read from disk when asked for.
+
+    Attributes
+    ----------
+    array : numpy.ndarray, shape (n_stored, ...)
+        The memory-mapped store, in the order in which clips were first seen.
+    rows : numpy.ndarray, shape (n_clips,)
+        Row of `array` that belongs to each clip.
+
+    Examples
+    --------
+    >>> features = Features(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0]))
+    >>> features[[0, 1]].ravel().tolist()
+    [3.0, 1.0]
+    """
+
+    array: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions) -> np.ndarray:
+        return self.array[self.rows[positions]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of clips, then the shape of one clip's features."""
+        return (len(self.rows), *self.array.shape[1:])
+
+
+def extract(
+    clips: pd.DataFrame,
+    root: str | Path,
+    *,
+    config: AudioConfig,
+    kind: str,
+    report: Callable[[str], None] | None = print,
+) -> Features:
+    """Return one kind of features for all clips, computing only what the cache does not hold.
+
+    Rows are appended in the order of `clips` and entered in the index after they are written, so an
+    extraction that was killed goes on where it stopped and ends with the same bytes. Another
+    process that extracts into the same store waits for its turn.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        Rows of a manifest, with `path` and `sha256`.
+    root : path
+        Folder the paths are relative to.
+    config : AudioConfig
+    kind : {"mel", "mfcc", "prosody"}
+    report : callable, optional
+        Called with a line of text from time to time; None for silence.
+
+    Returns
+    -------
+    Features
+        A row for each row of `clips`, in its order.
+
+    Raises
+    ------
+    FeatureError
+        If `kind` is unknown, or a clip is not what the manifest says it is.
+    """
+    if kind not in _GROUP_OF_KIND:
+        raise FeatureError(f"unknown kind {kind!r}, expected one of {', '.join(_GROUP_OF_KIND)}")
+    store = _Store(_GROUP_OF_KIND[kind], config)
+    keys = clips["sha256"].tolist()
+    with store.lock():
+        index = store.open()
+        paths = dict(zip(keys, clips["path"], strict=True))
+        missing = {key: path for key, path in paths.items() if key not in index}
+        if missing:
+            store.append(missing, Path(root), len(index), report)
+            index = store.open()
+    rows = np.array([index[key] for key in keys], dtype=np.int64)
+    return Features(store.array(kind, len(index)), rows)
+
+
+class _Store:
+    """A folder with raw arrays, `<kind>.bin`, and `index.txt`, which names the clip of each row."""
+
+    _LINE = 65  # a SHA-256 in hexadecimal and a newline
+
+    def __init__(self, group: str, config: AudioConfig) -> None:
+        self.config, self.group = config, _GROUPS[group]
+        self.shapes = self.group.shapes(config)
+        self.settings = {"format": _STORE_FORMAT, "group": group, "audio": asdict(config)}
+        self.folder = cache_dir() / "features" / f"{group}-{digest(self.settings)}"
+        self.index_file = self.folder / "index.txt"
+
+    def lock(self) -> FileLock:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{self.folder}.lock")
+
+    def _file(self, kind: str) -> Path:
+        return self.folder / f"{kind}.bin"
+
+    def _row_bytes(self, kind: str) -> int:
+        return int(np.prod(self.shapes[kind])) * np.dtype(self.config.dtype).itemsize
+
+    def open(self) -> dict[str, int]:
+        """Return the row of each clip; cut off what was half written, remake what is foreign."""
+        settings_file = self.folder / "settings.json"
+        expected = json.dumps(self.settings, sort_keys=True)
+        if not settings_file.exists() or settings_file.read_text(encoding="utf-8") != expected:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            for file in (self.index_file, *map(self._file, self.shapes)):
+                file.touch()
+            settings_file.write_text(expected, encoding="utf-8")
+        n_rows = self.index_file.stat().st_size // self._LINE
+        for kind in self.shapes:
+            n_rows = min(n_rows, self._file(kind).stat().st_size // self._row_bytes(kind))
+        self._truncate(n_rows)
+        keys = self.index_file.read_text(encoding="ascii").split()
+        return {key: row for row, key in enumerate(keys)}
+
+    def _truncate(self, n_rows: int) -> None:
+        sizes = {self._file(kind): n_rows * self._row_bytes(kind) for kind in self.shapes}
+        for file, size in {**sizes, self.index_file: n_rows * self._LINE}.items():
+            if file.stat().st_size != size:
+                with file.open("r+b") as handle:
+                    handle.truncate(size)
+
+    def append(
+        self,
+        missing: dict[str, str],
+        root: Path,
+        n_rows: int,
+        report: Callable[[str], None] | None,
+    ) -> None:
+        """Compute the missing rows and write them in order; on an error the store stays valid."""
+        started = time.perf_counter()
+        files = {kind: self._file(kind).open("ab") for kind in self.shapes}
+        try:
+            with self.index_file.open("a", encoding="ascii", newline="\n") as index:
+                for done, (key, arrays) in enumerate(self._compute(missing, root), start=1):
+                    for kind, file in files.items():
+                        file.write(arrays[kind].astype(self.config.dtype).tobytes())
+                        file.flush()
+                    index.write(f"{key}\n")
+                    index.flush()
+                    if report and (done % _REPORT_EVERY == 0 or done == len(missing)):
+                        seconds = time.perf_counter() - started
+                        names = " and ".join(self.shapes)
+                        report(f"{names}: {done} of {len(missing)} clips, {seconds:.0f} s")
+        except OSError as error:
+            raise FeatureError(
+                f"features could not be written to {self.folder} ({error.strerror}); what was "
+                "there before is kept: make room, or point SER_CACHE elsewhere, and start again"
+            ) from error
+        finally:
+            for file in files.values():
+                file.close()
+
+    def _compute(
+        self, missing: dict[str, str], root: Path
+    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        def one(key: str, path: str) -> tuple[str, dict[str, np.ndarray]]:
+            try:
+                data = (root / path).read_bytes()
+            except OSError as error:
+                raise FeatureError(
+                    f"{path} cannot be read ({error.strerror}); build the manifest again"
+                ) from error
+            if hashlib.sha256(data).hexdigest() != key:
+                raise FeatureError(
+                    f"{path} has changed since the manifest was built; build the manifest again"
+                )
+            clip = load_clip(io.BytesIO(data), config=self.config)
+            return key, self.group.compute(clip, self.config)
+
+        # librosa compiles some functions when they are first used; threads would all do so at once.
+        first, *rest = missing.items()
+        yield one(*first)
+        # Most of the work is in libraries that release the interpreter's lock.
+        parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
+        yield from parallel(delayed(one)(key, path) for key, path in rest)
+
+    def array(self, kind: str, n_rows: int) -> np.ndarray:
+        """Map the first `n_rows` rows of a kind, read-only."""
+        shape = (n_rows, *self.shapes[kind])
+        return np.memmap(self._file(kind), dtype=self.config.dtype, mode="r", shape=shape)

@@ -1,0 +1,94 @@
+"""Which clip is in which set (chapter 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+
+class SplitError(ValueError):
+    """A split that does not keep apart what it should."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of the training and the test clips in the table they were split from."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def random_split(clips: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0) -> Split:
+    """Split clips at random and unstratified, as the article does (80:20, `random_state=0`).
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        At least two clips; their order matters, so it should be the manifest's.
+    test_size : float
+        Share of the clips in the test set.
+    random_state : int
+        Seed of the split.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    SplitError
+        If there are too few clips to split.
+    """
+    if len(clips) < 2:
+        raise SplitError(f"{len(clips)} clips cannot be split; at least 2 are needed")
+    train, test = train_test_split(
+        np.arange(len(clips)), test_size=test_size, random_state=random_state
+    )
+    return Split(train, test)
+
+
+def shared_share(clips: pd.DataFrame, split: Split, *, by: Sequence[str]) -> float:
+    """Return the share of test clips whose values of `by` also occur in the training set.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+    split : Split
+    by : sequence of str
+        Columns, for example `["speaker"]` or `["speaker", "sentence"]`.
+
+    Returns
+    -------
+    float
+        Between 0 (nothing shared) and 1.
+    """
+    values = pd.MultiIndex.from_frame(clips[list(by)])
+    return float(values[split.test].isin(values[split.train]).mean())
+
+
+def check_disjoint(clips: pd.DataFrame, split: Split, *, by: Sequence[str]) -> None:
+    """Raise unless no value of `by` occurs in both sets.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+    split : Split
+    by : sequence of str
+        Columns that must not be shared, for example `["speaker"]`.
+
+    Raises
+    ------
+    SplitError
+        If a value occurs in both sets; the message counts and names some.
+    """
+    values = pd.MultiIndex.from_frame(clips[list(by)])
+    shared = values[split.train].unique().intersection(values[split.test].unique())
+    if len(shared):
+        names = ", ".join("/".join(map(str, value)) for value in shared[:3])
+        raise SplitError(
+            f"{len(shared)} values of {', '.join(by)} occur in both sets, among them {names}"
+        )

@@ -1,0 +1,96 @@
+"""Where a chapter works: which data, which profile, which versions (first cell of each chapter)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from sercore.config import Profile, cache_dir, load_profile
+from sercore.corpora import CORPORA
+from sercore.demo import is_demo, make_demo_corpora
+
+_SHOWN_VERSIONS = ("tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
+
+SYNTHETIC_NOTE = (
+    "Synthetic demo speech: results made on it show that the code runs "
+    "and say nothing about people."
+)
+
+
+class NoDataError(FileNotFoundError):
+    """There is no folder of any corpus where the data should be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """What a chapter works on.
+
+    Attributes
+    ----------
+    root : Path
+        Folder that holds the corpora's folders.
+    profile : Profile
+        Size of the course.
+    synthetic : bool
+        Whether `root` holds the demo corpora.
+    """
+
+    root: Path
+    profile: Profile
+    synthetic: bool
+
+    def __str__(self) -> str:
+        audio = self.profile.audio
+        present = [corpus.title for name, corpus in CORPORA.items() if (self.root / name).is_dir()]
+        reference = "each clip's minimum" if audio.mel_ref == "min" else f"{audio.mel_ref:g}"
+        lines = [
+            f"data      {', '.join(present)}" + (" (synthetic)" if self.synthetic else ""),
+            f"profile   {self.profile.name}: {audio.sample_rate} Hz, {audio.seconds:g} s, "
+            f"{audio.n_mels} mel bands x {audio.n_frames} frames, 0 dB at {reference}",
+            f"versions  Python {platform.python_version()}, "
+            + ", ".join(f"{name} {version(name)}" for name in _SHOWN_VERSIONS),
+        ]
+        return "\n".join(lines + [SYNTHETIC_NOTE] * self.synthetic)
+
+
+def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
+    """Find the data and the profile; make the demo corpora where no data is named.
+
+    Parameters
+    ----------
+    data : path, optional
+        Folder with `cremad`, `ravdess`, `tess`, `savee`, or some of them. Without it the variable
+        `SER_DATA` decides, and without that the demo corpora are used.
+
+    Returns
+    -------
+    Workspace
+
+    Raises
+    ------
+    NoDataError
+        If the folder is not there or holds none of the corpora.
+    """
+    data = data or os.environ.get("SER_DATA")
+    if data:
+        root = Path(data).expanduser().resolve()
+        check_root(root)
+    else:
+        root = make_demo_corpora(cache_dir() / "demo")
+    return Workspace(root=root, profile=load_profile(), synthetic=is_demo(root))
+
+
+def check_root(root: Path) -> None:
+    """Raise `NoDataError` unless `root` holds at least one corpus's folder."""
+    if any((root / name).is_dir() for name in CORPORA):
+        return
+    folders = ", ".join(CORPORA)
+    problem = f"holds none of the folders {folders}" if root.is_dir() else "does not exist"
+    raise NoDataError(
+        f"the data folder {root} {problem}. Three ways to get data: "
+        "leave DATA and SER_DATA unset to use the synthetic demo corpora; download the corpora "
+        "as chapter 1 shows; or point DATA at a folder that has at least one of them"
+    )

@@ -1,0 +1,56 @@
+"""Small corpora made on the spot, for tests that need files on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from sercore.config import AudioConfig
+
+TINY = AudioConfig(
+    sample_rate=8_000,
+    seconds=1.0,
+    n_fft=256,
+    hop_length=256,
+    n_mels=16,
+    n_mfcc=16,
+    mel_ref=1.0,
+    dtype="float32",
+)
+
+
+def tone(frequency: float, *, rate: int = 8_000, seconds: float = 1.0, level: float = 0.3):
+    """Return a sine wave."""
+    return level * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+
+
+def write_clip(path: Path, samples: np.ndarray, *, rate: int = 8_000, subtype: str = "PCM_16"):
+    """Write a WAV file, its folders included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def tiny_corpus(root: Path, *, clips: int = 42) -> Path:
+    """Write SAVEE-like clips: each emotion a tone of its own, each clip a little different."""
+    codes = ("a", "d", "f", "h", "n", "sa", "su")
+    for i in range(clips):
+        code, number = codes[i % 7], i // 7 + 1
+        samples = tone(200 + 450 * (i % 7) + 7 * number, seconds=0.6 + 0.05 * number)
+        speaker = ("DC", "JE", "JK", "KL")[number % 4]
+        write_clip(root / "savee" / "ALL" / f"{speaker}_{code}{number:02}.wav", samples)
+    return root
+
+
+def predictions(truth: str, predicted: str) -> pd.DataFrame:
+    """Return a table of predictions from letters: a anger, d disgust, f fear, h happiness, …"""
+    names = {"a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "n": "neutral"}
+    return pd.DataFrame(
+        {
+            "path": [f"savee/{i}.wav" for i in range(len(truth))],
+            "corpus": "savee",
+            "emotion": [names[letter] for letter in truth],
+            "predicted": [names[letter] for letter in predicted],
+        }
+    )

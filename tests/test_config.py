@@ -1,0 +1,89 @@
+"""Profiles and their settings."""
+
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+
+from sercore.config import PROFILES, cache_dir, digest, load_profile
+
+ARTICLE = PROFILES["article"]
+
+
+def test_article_profile_gives_the_articles_shape():
+    assert (ARTICLE.audio.n_mels, ARTICLE.audio.n_frames) == (128, 345)
+
+
+@pytest.mark.parametrize("name", ["demo", "laptop"])
+def test_compact_profiles_have_64_bands_and_126_frames(name):
+    audio = PROFILES[name].audio
+    assert (audio.n_mels, audio.n_mfcc, audio.n_frames) == (64, 64, 126)
+
+
+def test_article_recipe():
+    training = ARTICLE.training
+    assert not training.shuffle
+    assert (training.batch_size, training.learning_rate, training.max_epochs) == (32, 1e-3, 100)
+    assert (training.stop_patience, training.plateau_patience) == (10, 3)
+    assert (training.plateau_factor, training.min_learning_rate) == (0.2, 1e-6)
+
+
+def test_profiles_are_frozen():
+    with pytest.raises(FrozenInstanceError):
+        ARTICLE.audio.n_mels = 64
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_mels": 0}, "n_mels must be a positive whole number"),
+        ({"n_fft": 2048.0}, "n_fft must be a positive whole number"),
+        ({"n_mfcc": 129}, "n_mfcc=129 is more than n_mels=128"),
+        ({"mel_ref": "max"}, "mel_ref must be a positive power or 'min'"),
+        ({"mel_ref": 0.0}, "mel_ref must be"),
+        ({"dtype": "float64"}, "float16, float32"),
+        ({"seconds": -1.0}, "seconds must be positive"),
+    ],
+)
+def test_bad_audio_settings_are_refused_by_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ARTICLE.audio, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"max_epochs": True}, "max_epochs"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"plateau_factor": 1.0}, "plateau_factor"),
+    ],
+)
+def test_bad_training_settings_are_refused_by_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(ARTICLE.training, **change)
+
+
+def test_default_profile_depends_on_data(monkeypatch):
+    monkeypatch.delenv("SER_PROFILE", raising=False)
+    monkeypatch.delenv("SER_DATA", raising=False)
+    assert load_profile().name == "demo"
+    monkeypatch.setenv("SER_DATA", "somewhere")
+    assert load_profile().name == "laptop"
+    monkeypatch.setenv("SER_PROFILE", "article")
+    assert load_profile().name == "article"
+
+
+def test_unknown_profile_names_the_alternatives():
+    with pytest.raises(ValueError, match="unknown profile 'big', expected one of demo, laptop"):
+        load_profile("big")
+
+
+def test_digest_ignores_key_order_and_sees_values():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_cache_dir_follows_the_variable(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+    assert cache_dir() == tmp_path.resolve()

@@ -1,0 +1,112 @@
+"""Batches of standardised features with their labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore.config import TrainConfig
+from sercore.datasets import Standardizer, encode, make_dataset, make_datasets
+from sercore.features import Features
+from sercore.splits import Split
+
+N = 50
+
+
+@pytest.fixture
+def features():
+    """Clip i holds nothing but its own number, stored in reverse order."""
+    array = np.arange(N, dtype=np.float16)[::-1, None, None] * np.ones((1, 3, 4), np.float16)
+    return Features(array, np.arange(N)[::-1])
+
+
+@pytest.fixture
+def labels():
+    return (np.arange(N) % 7).astype(np.int32)
+
+
+def unit():
+    scaler = Standardizer()
+    scaler.mean_, scaler.std_ = 0.0, 1.0
+    return scaler
+
+
+def clip_numbers(dataset):
+    return [int(n) for x, _ in dataset for n in x.numpy()[:, 0, 0, 0]]
+
+
+def test_mean_and_spread_come_from_training_clips_alone(features):
+    positions = np.array([2, 4, 6])
+    scaler = Standardizer().fit(features, positions)
+    assert scaler.mean_ == pytest.approx(4.0)
+    assert scaler.std_ == pytest.approx(np.sqrt(8 / 3))
+    features.array[features.rows[40]] = 1_000  # a test clip: nothing may change
+    assert Standardizer().fit(features, positions).mean_ == scaler.mean_
+
+
+def test_fit_in_chunks_equals_numpy_at_once():
+    array = np.random.default_rng(0).normal(3, 5, size=(600, 4, 5)).astype(np.float32)
+    scaler = Standardizer().fit(Features(array, np.arange(600)), np.arange(600))
+    assert scaler.mean_ == pytest.approx(array.astype(float).mean(), abs=1e-9)
+    assert scaler.std_ == pytest.approx(array.astype(float).std(), abs=1e-9)
+
+
+def test_transform_is_float32_and_standard(features):
+    scaler = Standardizer().fit(features, np.arange(N))
+    result = scaler.transform(features[:])
+    assert result.dtype == np.float32
+    assert result.mean() == pytest.approx(0, abs=1e-5) and result.std() == pytest.approx(
+        1, abs=1e-5
+    )
+
+
+def test_nothing_to_learn_from_is_refused(features):
+    with pytest.raises(ValueError, match="at least one training clip"):
+        Standardizer().fit(features, np.array([], dtype=int))
+    with pytest.raises(ValueError, match="all training cells are 3"):
+        Standardizer().fit(features, np.array([3]))
+
+
+def test_encode_follows_the_order_of_the_classes_and_refuses_calm():
+    assert encode(pd.Series(["anger", "surprise", "fear"])).tolist() == [0, 6, 2]
+    with pytest.raises(ValueError, match="labels calm are none of the seven.*without_calm"):
+        encode(pd.Series(["anger", "calm"]))
+
+
+@pytest.mark.parametrize("seed", [None, 0, 7])
+def test_labels_stay_with_their_clips(features, labels, seed):
+    positions = np.arange(5, 45)
+    data = make_dataset(
+        features, labels, positions, standardizer=unit(), batch_size=8, shuffle_seed=seed
+    )
+    numbers = []
+    for x, y in data:
+        assert x.shape[1:] == (3, 4, 1) and x.dtype == "float32"
+        own = x.numpy()[:, 0, 0, 0].astype(int)
+        assert np.array_equal(labels[own], y.numpy())
+        numbers += own.tolist()
+    assert sorted(numbers) == list(range(5, 45))
+    assert (numbers == list(range(5, 45))) == (seed is None)
+
+
+def test_each_epoch_has_an_order_of_its_own_that_can_be_resumed(features, labels):
+    common = {"standardizer": unit(), "batch_size": 8, "shuffle_seed": 3}
+    positions = np.arange(N)
+    three = clip_numbers(make_dataset(features, labels, positions, epochs=range(3), **common))
+    assert three[:N] != three[N : 2 * N]
+    third = clip_numbers(make_dataset(features, labels, positions, epochs=range(2, 3), **common))
+    assert three[2 * N :] == third
+
+
+def test_dataset_knows_how_many_batches_it_has(features, labels):
+    data = make_dataset(
+        features, labels, np.arange(N), standardizer=unit(), batch_size=8, epochs=range(2)
+    )
+    assert len(data) == len(list(data)) == 14
+
+
+def test_test_clips_are_never_shuffled(features, labels):
+    split = Split(np.arange(40), np.arange(40, 50))
+    training = TrainConfig(max_epochs=1, shuffle=True, batch_size=8)
+    _, test, scaler = make_datasets(features, labels, split, training=training)
+    order = [n for x, _ in test for n in x.numpy()[:, 0, 0, 0] * scaler.std_ + scaler.mean_]
+    assert np.allclose(order, np.arange(40, 50), atol=1e-3)

@@ -1,0 +1,256 @@
+"""From clips to arrays, and the store on disk."""
+
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+from scipy.fft import idct
+
+from sercore import features as f
+from sercore.config import PROFILES
+from sercore.manifest import article_view, build_manifest
+from tests.speech import TINY, tiny_corpus, tone, write_clip
+
+ARTICLE = PROFILES["article"].audio
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    return tiny_corpus(tmp_path / "data", clips=14)
+
+
+@pytest.fixture
+def clips(root):
+    return article_view(build_manifest(root))
+
+
+def extract(clips, root, kind="mel", config=TINY):
+    return f.extract(clips, root, config=config, kind=kind, report=None)
+
+
+# --- one clip ---
+
+
+def test_a_pure_tone_lights_its_band():
+    for frequency in (440.0, 1_000.0, 5_000.0):
+        clip = tone(frequency, rate=44_100, seconds=4).astype(np.float32)
+        loudest = f.mel_power(clip, config=ARTICLE).mean(axis=1).argmax()
+        centres = librosa.mel_frequencies(n_mels=130, fmax=22_050)[1:-1]
+        assert loudest == np.abs(centres - frequency).argmin()
+
+
+def test_shapes_of_the_article():
+    clip = tone(440, rate=44_100, seconds=4).astype(np.float32)
+    assert f.mel_spectrogram(clip, config=ARTICLE).shape == (128, 345)
+    assert f.mfcc(clip, config=ARTICLE).shape == (128, 345)
+
+
+@pytest.mark.parametrize("reference", ["min", 1.0])
+def test_silence_stays_finite(reference):
+    config = replace(ARTICLE, mel_ref=reference)
+    silence = np.zeros(config.n_samples, dtype=np.float32)
+    assert np.isfinite(f.mel_spectrogram(silence, config=config)).all()
+    assert np.isfinite(f.mfcc(silence, config=config)).all()
+
+
+def test_all_mfccs_invert_to_the_mel_spectrogram():
+    clip = np.random.default_rng(0).normal(size=TINY.n_samples).astype(np.float32)
+    rebuilt = idct(f.mfcc(clip, config=TINY), axis=0, norm="ortho")
+    assert np.abs(rebuilt - f.mel_spectrogram(clip, config=TINY)).max() < 1e-3
+
+
+def test_mfccs_do_not_depend_on_the_mel_reference():
+    clip = tone(300).astype(np.float32)
+    other = replace(TINY, mel_ref="min")
+    assert np.array_equal(f.mfcc(clip, config=TINY), f.mfcc(clip, config=other))
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.1, 20.0), (0.01, 40.0)])
+def test_a_fixed_reference_keeps_loudness_and_the_minimum_loses_it(gain, expected):
+    clip = np.random.default_rng(0).normal(scale=0.1, size=TINY.n_samples).astype(np.float32)
+    for reference, change in ((1.0, expected), ("min", 0.0)):
+        config = replace(TINY, mel_ref=reference)
+        quieter = f.mel_spectrogram(gain * clip, config=config)
+        assert (f.mel_spectrogram(clip, config=config) - quieter).mean() == pytest.approx(
+            change, abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_any_rate_and_stereo_give_one_length(tmp_path, rate):
+    stereo = np.stack([tone(300, rate=rate), tone(300, rate=rate)], axis=1)
+    clip = f.load_clip(write_clip(tmp_path / "a.wav", stereo, rate=rate), config=TINY)
+    assert clip.shape == (8_000,) and clip.dtype == np.float32
+    assert np.abs(np.fft.rfft(clip)).argmax() == 300
+
+
+def test_short_clips_are_padded_at_the_end_and_long_ones_cut(tmp_path):
+    short = f.load_clip(write_clip(tmp_path / "a.wav", tone(300, seconds=0.5)), config=TINY)
+    assert np.abs(short[:4_000]).max() > 0.2 and not short[4_000:].any()
+    long = f.load_clip(write_clip(tmp_path / "b.wav", tone(300, seconds=2)), config=TINY)
+    assert len(long) == 8_000 and np.abs(long[-100:]).max() > 0.2
+
+
+def test_pitch_and_level_of_a_tone():
+    config = PROFILES["demo"].audio
+    clip = np.zeros(config.n_samples, dtype=np.float32)
+    clip[:32_000] = tone(220, rate=16_000, seconds=2, level=0.1)
+    pitch, spread, level, _ = f.prosody(clip, config=config)
+    assert pitch == pytest.approx(220, rel=0.02)
+    assert spread < 1
+    assert level == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.5)
+
+
+def test_prosody_of_silence_is_not_a_number():
+    silence = np.zeros(TINY.n_samples, dtype=np.float32)
+    assert np.isnan(f.prosody(silence, config=TINY)).all()
+
+
+# --- the store ---
+
+
+def test_rows_belong_to_their_clips_and_agree_with_the_functions(clips, root):
+    for kind, function in (("mel", f.mel_spectrogram), ("mfcc", f.mfcc)):
+        stored = extract(clips, root, kind)
+        assert stored.shape == (14, 16, 32)
+        for i in (0, 5, 13):
+            clip = f.load_clip(root / clips["path"][i], config=TINY)
+            assert np.abs(stored[i] - function(clip, config=TINY)).max() < 1e-3
+
+
+def test_another_order_of_clips_reads_other_rows_of_the_same_store(clips, root):
+    forward = extract(clips, root)
+    backward = extract(clips[::-1].reset_index(drop=True), root)
+    assert np.array_equal(forward[0], backward[13])
+    assert not np.array_equal(forward[0], backward[0])
+
+
+def count_loads(monkeypatch):
+    loaded = []
+    original = f.load_clip
+    monkeypatch.setattr(
+        f, "load_clip", lambda path, *, config: loaded.append(1) or original(path, config=config)
+    )
+    return loaded
+
+
+def test_nothing_is_computed_twice(clips, root, monkeypatch):
+    extract(clips, root, "mel")
+    loaded = count_loads(monkeypatch)
+    extract(clips, root, "mel")
+    extract(clips, root, "mfcc")  # comes from the same pass
+    assert not loaded
+
+
+def test_only_a_new_clip_is_computed(clips, root, monkeypatch):
+    extract(clips[:-1], root)
+    loaded = count_loads(monkeypatch)
+    extract(clips, root)
+    assert len(loaded) == 1
+
+
+def test_other_settings_have_another_store(clips, root):
+    coarse = extract(clips, root)
+    fine = extract(clips, root, config=replace(TINY, hop_length=128))
+    assert (coarse.shape[2], fine.shape[2]) == (32, 63)
+
+
+def store_files(tmp_path):
+    (folder,) = (tmp_path / "cache" / "features").glob("spectral-*/")
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["mel.bin", "mfcc.bin", "index.txt"])
+def test_what_was_cut_off_is_computed_again_with_the_same_bytes(clips, root, tmp_path, name):
+    extract(clips, root)
+    files = store_files(tmp_path)
+    whole = {key: path.read_bytes() for key, path in files.items()}
+    files[name].write_bytes(whole[name][: len(whole[name]) // 2 + 3])
+    extract(clips, root)
+    assert {key: path.read_bytes() for key, path in files.items()} == whole
+
+
+def test_a_store_made_by_other_settings_is_remade(clips, root, tmp_path):
+    extract(clips, root)
+    files = store_files(tmp_path)
+    files["settings.json"].write_text('{"audio": "other"}')
+    files["mel.bin"].write_bytes(bytes(files["mel.bin"].stat().st_size))
+    assert extract(clips, root)[0].any()
+
+
+def test_a_killed_extraction_goes_on(clips, root, monkeypatch, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    done = []
+    original = f.load_clip
+
+    def dies_at_the_sixth(path, *, config):
+        done.append(1)
+        if len(done) == 6:
+            raise Killed
+        return original(path, config=config)
+
+    monkeypatch.setattr(f, "load_clip", dies_at_the_sixth)
+    with pytest.raises(Killed):
+        extract(clips, root)
+    monkeypatch.setattr(f, "load_clip", original)
+    loaded = count_loads(monkeypatch)
+    extract(clips, root)
+    assert 0 < len(loaded) < 14
+    resumed = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "other" / "cache"))
+    extract(clips, root)
+    assert resumed == {k: p.read_bytes() for k, p in store_files(tmp_path / "other").items()}
+
+
+def test_a_clip_that_changed_since_the_manifest_is_refused(clips, root):
+    write_clip(root / clips["path"][3], tone(123))
+    with pytest.raises(f.FeatureError, match=r"has changed.*build the manifest again"):
+        extract(clips, root)
+
+
+def test_a_clip_that_is_gone_is_named(clips, root):
+    (root / clips["path"][3]).unlink()
+    with pytest.raises(f.FeatureError, match=clips["path"][3]):
+        extract(clips, root)
+
+
+def test_full_disk_keeps_what_was_there(clips, root, monkeypatch, tmp_path):
+    extract(clips[:5], root)
+    before = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
+    monkeypatch.setattr(f._Store, "_compute", lambda self, missing, root: full_disk())
+    with pytest.raises(f.FeatureError, match="No space left.*make room"):
+        extract(clips, root)
+    assert {k: p.read_bytes() for k, p in store_files(tmp_path).items()} == before
+
+
+def full_disk():
+    raise OSError(28, "No space left on device")
+    yield
+
+
+def test_unknown_kind_names_the_alternatives(clips, root):
+    with pytest.raises(f.FeatureError, match="unknown kind 'chroma', expected one of mel, mfcc"):
+        extract(clips, root, "chroma")
+
+
+def test_half_precision_costs_little(clips, root):
+    exact = extract(clips, root)
+    half = extract(clips, root, config=replace(TINY, dtype="float16"))
+    assert half.array.dtype == np.float16
+    assert np.abs(exact[:] - half[:].astype(np.float32)).max() < 0.05  # dB
+
+
+def test_real_clips_agree_with_librosa_from_end_to_end(sample):
+    paths = sorted(sample.rglob("*.wav"))[::40]
+    for path in paths:
+        samples, _ = librosa.load(path, sr=ARTICLE.sample_rate, duration=4)
+        samples = np.pad(samples, (0, 176_400 - len(samples)))
+        mel = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=44_100), ref=np.min)
+        clip = f.load_clip(path, config=ARTICLE)
+        assert np.abs(f.mel_spectrogram(clip, config=ARTICLE) - mel).max() < 1e-3
+        cepstrum = librosa.feature.mfcc(y=samples, sr=44_100, n_mfcc=128)
+        assert np.abs(f.mfcc(clip, config=ARTICLE) - cepstrum).max() < 1e-2

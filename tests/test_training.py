@@ -1,0 +1,244 @@
+"""Runs: trained once, kept, loaded, resumed."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from sercore import training as t
+from sercore.config import TrainConfig
+from sercore.features import extract
+from sercore.manifest import article_view, build_manifest
+from sercore.splits import random_split
+from tests.speech import TINY, tiny_corpus
+
+RECIPE = TrainConfig(max_epochs=3, shuffle=True, batch_size=8)
+
+
+def small_model(dropout=0.2):
+    return keras.Sequential(
+        [
+            keras.layers.Input((16, 32, 1)),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(momentum=0.8),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(7, activation="softmax"),
+        ]
+    )
+
+
+def run_small(root: Path, *, recipe=RECIPE, build=small_model, **options) -> t.Run:
+    """Train the small model on the tiny corpus in `root`."""
+    clips = article_view(build_manifest(root))
+    features = extract(clips, root, config=TINY, kind="mfcc", report=None)
+    settings = {"name": "small", "audio": TINY, "kind": "mfcc", "report": None} | options
+    return t.train(
+        build,
+        features=features,
+        clips=clips,
+        split=random_split(clips),
+        training=recipe,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny_corpus(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_run_keeps_history_predictions_and_weights(data, cache):
+    run = run_small(data)
+    assert list(run.history.index) == [1, 2, 3]
+    clips = article_view(build_manifest(data))
+    test = clips.iloc[random_split(clips).test]
+    assert run.predictions["path"].tolist() == test["path"].tolist()
+    assert run.predictions["emotion"].tolist() == test["emotion"].tolist()
+    shares = run.predictions[list(t.PROBABILITIES)].to_numpy()
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    expected = [p.removeprefix("p_") for p in np.array(t.PROBABILITIES)[shares.argmax(axis=1)]]
+    assert run.predictions["predicted"].tolist() == expected
+
+
+def test_the_kept_model_gives_the_kept_probabilities(data, cache):
+    run = run_small(data)
+    clips = article_view(build_manifest(data))
+    features = extract(clips, data, config=TINY, kind="mfcc", report=None)
+    x = (features[random_split(clips).test] - run.facts["mean"]) / run.facts["std"]
+    again = np.asarray(run.model()(x[..., None].astype(np.float32)))
+    assert np.allclose(again, run.predictions[list(t.PROBABILITIES)], atol=1e-5)
+
+
+def test_the_weights_are_those_of_the_epoch_with_the_least_validation_loss(data, cache):
+    run = run_small(data, recipe=replace(RECIPE, max_epochs=6, learning_rate=0.05))
+    truth = run.predictions["emotion"].map({p[2:]: i for i, p in enumerate(t.PROBABILITIES)})
+    shares = run.predictions[list(t.PROBABILITIES)].to_numpy()
+    loss = -np.log(shares[np.arange(len(truth)), truth]).mean()
+    assert loss == pytest.approx(run.history["val_loss"].min(), abs=1e-3)
+    assert run.facts["best_epoch"] == run.history["val_loss"].idxmin()
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(data, cache):
+    lines = []
+    first = run_small(data)
+    second = run_small(data, report=lines.append)
+    assert len(lines) == 1 and lines[0].startswith("small: already trained, 3 epochs")
+    pd.testing.assert_frame_equal(first.predictions, second.predictions)
+    pd.testing.assert_frame_equal(first.history, second.history)
+
+
+def test_retrain_trains_again(data, cache):
+    lines = []
+    run_small(data)
+    run_small(data, retrain=True, report=lines.append)
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"kind": "mel"},
+        {"audio": replace(TINY, mel_ref=2.0)},
+        {"recipe": replace(RECIPE, learning_rate=2e-3)},
+        {"build": lambda: small_model(dropout=0.3)},
+    ],
+    ids=["seed", "kind", "audio", "training", "model"],
+)
+def test_other_settings_are_another_run(data, cache, change):
+    one_epoch = replace(RECIPE, max_epochs=1)
+    first = run_small(data, recipe=one_epoch)
+    if "recipe" in change:
+        change = {"recipe": replace(change["recipe"], max_epochs=1)}
+    second = run_small(data, **({"recipe": one_epoch} | change))
+    assert first.folder != second.folder
+
+
+def test_layer_names_do_not_make_another_run(data, cache):
+    assert run_small(data).folder == run_small(data).folder  # Keras has counted its names up
+
+
+@pytest.mark.parametrize("file", ["run.json", "predictions.csv", "best.weights.h5", "history.csv"])
+def test_a_run_cut_off_or_altered_is_made_again(data, cache, file):
+    run = run_small(data)
+    path = run.folder / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    lines = []
+    again = run_small(data, report=lines.append)
+    assert len([line for line in lines if line.startswith("epoch")]) == 3
+    assert len(again.predictions) == len(run.predictions)
+
+
+def test_a_run_of_other_settings_in_its_folder_is_not_read(data, cache):
+    run = run_small(data)
+    done = json.loads((run.folder / "run.json").read_text())
+    done["settings"]["seed"] = 99
+    (run.folder / "run.json").write_text(json.dumps(done))
+    lines = []
+    run_small(data, report=lines.append)
+    assert lines[0].startswith("epoch   1")
+
+
+def test_a_damaged_state_starts_again_and_says_so(data, cache):
+    class Killed(BaseException):
+        pass
+
+    def die(line):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run_small(data, report=die)
+    (state,) = cache.glob("runs/*/state.npz")
+    state.write_bytes(state.read_bytes()[:100])
+    lines = []
+    run_small(data, report=lines.append)
+    assert lines[0] == "the saved state of this run is damaged; training starts again"
+    assert lines[1].startswith("epoch   1")
+
+
+def test_a_model_of_another_shape_is_refused(data, cache):
+    def other():
+        return keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Flatten()])
+
+    with pytest.raises(t.TrainingError, match=r"takes \(8, 8, 1\), but .* \(16, 32, 1\)"):
+        run_small(data, build=other)
+
+
+def test_a_model_with_other_outputs_is_refused(data, cache):
+    def other():
+        layers = [keras.layers.Input((16, 32, 1)), keras.layers.Flatten(), keras.layers.Dense(6)]
+        return keras.Sequential(layers)
+
+    with pytest.raises(t.TrainingError, match=r"expected \(7,\): one for each of anger"):
+        run_small(data, build=other)
+
+
+def test_a_model_that_does_not_know_its_input_is_refused(data, cache):
+    def other():
+        return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(7)])
+
+    with pytest.raises(t.TrainingError, match="begin it with keras.layers.Input"):
+        run_small(data, build=other)
+
+
+def test_unknown_recipe_names_the_alternatives(data):
+    with pytest.raises(t.TrainingError, match="unknown model 'rnn', expected one of cnn_mel"):
+        t.train_recipe("rnn", pd.DataFrame(), data, profile=None)
+
+
+RESUME = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+tf.config.experimental.enable_op_determinism()
+from tests.test_training import RECIPE, run_small
+
+root, stop_after = Path(sys.argv[1]), int(sys.argv[2])
+recipe = replace(RECIPE, max_epochs=8, learning_rate=0.05, plateau_patience=1, stop_patience=4)
+
+def report(line):
+    if line.startswith(f"epoch {stop_after:3}"):
+        os._exit(9)  # as a killed process ends: no handler runs
+
+run = run_small(root, recipe=recipe, report=report)
+run.history.drop(columns="seconds").to_csv(sys.argv[3] + ".csv")
+np.savez(sys.argv[3] + ".npz", *run.model().get_weights())
+"""
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
+    """History and weights within 1e-6, with a learning rate cut and patience on the way."""
+
+    def run(cache: str, stop_after: int) -> int:
+        environment = os.environ | {"SER_CACHE": str(tmp_path / cache / "cache")}
+        command = [sys.executable, "-c", RESUME, str(data), str(stop_after), str(tmp_path / cache)]
+        root = Path(__file__).parents[1]
+        return subprocess.run(command, env=environment, cwd=root, capture_output=True).returncode
+
+    assert run("whole", 0) == 0
+    assert run("cut", 3) == 9
+    assert run("cut", 5) == 9
+    assert run("cut", 0) == 0
+    whole, cut = (
+        pd.read_csv(tmp_path / f"{name}.csv", index_col="epoch") for name in ("whole", "cut")
+    )
+    assert whole["learning_rate"].nunique() > 1  # or the schedule would not have been tested
+    pd.testing.assert_frame_equal(whole, cut, atol=1e-6, rtol=0)
+    with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "cut.npz") as b:
+        assert all(np.allclose(a[key], b[key], atol=1e-6, rtol=0) for key in a.files)

@@ -1,0 +1,35 @@
+"""Where a chapter works."""
+
+import pytest
+
+from sercore.workspace import SYNTHETIC_NOTE, NoDataError, open_workspace
+from tests.speech import tiny_corpus
+
+
+def test_without_data_the_demo_corpora_are_made(demo_root):
+    workspace = open_workspace()
+    assert workspace.root == demo_root and workspace.synthetic
+    assert workspace.profile.name == "demo" and SYNTHETIC_NOTE in str(workspace)
+
+
+def test_named_data_are_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_DATA", str(tiny_corpus(tmp_path, clips=2)))
+    workspace = open_workspace()
+    assert workspace.root == tmp_path.resolve() and not workspace.synthetic
+    assert "data      SAVEE\n" in str(workspace) and SYNTHETIC_NOTE not in str(workspace)
+
+
+def test_the_banner_holds_no_absolute_path(tmp_path):
+    assert str(tmp_path) not in str(open_workspace(tiny_corpus(tmp_path, clips=2)))
+
+
+@pytest.mark.parametrize(("exists", "problem"), [(False, "does not exist"), (True, "holds none")])
+def test_no_data_names_the_folder_and_three_ways(tmp_path, exists, problem):
+    folder = tmp_path / "speech"
+    if exists:
+        folder.mkdir()
+    with pytest.raises(NoDataError) as error:
+        open_workspace(folder)
+    message = str(error.value)
+    assert str(folder) in message and problem in message
+    assert all(way in message for way in ("demo corpora", "chapter 1", "point DATA"))
