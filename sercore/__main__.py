@@ -1,4 +1,4 @@
-"""The course's commands: `python -m sercore course`, `python -m sercore store`."""
+"""The course's commands: `python -m sercore course`, `… store`, `… collect`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sercore.collect import CollectError, collect_all
 from sercore.config import PROFILES, load_profile
+from sercore.corpora import CORPORA
 from sercore.course import CourseError, run_course, store_outputs
 from sercore.demo import DemoError
 from sercore.workspace import NoDataError, Workspace, open_workspace
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (CourseError, DemoError, NoDataError) as error:
+    except (CollectError, CourseError, DemoError, NoDataError) as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,7 +57,20 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
         )
         command.add_argument("--profile", choices=PROFILES, help="size of the course")
+    _add_collect(commands)
     return parser
+
+
+def _add_collect(commands: argparse._SubParsersAction) -> None:
+    collect = commands.add_parser("collect", help="download the real corpora from Kaggle")
+    collect.set_defaults(run=_collect)
+    collect.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(CORPORA)}; all without any"
+    )
+    collect.add_argument(
+        "--root", metavar="DIR", type=_folder, required=True, help="folder of the corpora"
+    )
+    collect.add_argument("--yes", action="store_true", help="do not ask before the download")
 
 
 def _folder(name: str) -> Path:
@@ -72,6 +87,10 @@ def _course(options: argparse.Namespace) -> None:
 def _store(options: argparse.Namespace) -> None:
     written = store_outputs(_workspace(options))
     print(f"stored the outputs of {len(written)} notebooks")
+
+
+def _collect(options: argparse.Namespace) -> None:
+    collect_all(options.names, options.root, yes=options.yes)
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:
