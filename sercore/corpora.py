@@ -278,7 +278,18 @@ CREMAD = Corpus(
     speakers=_cremad_speakers(),
     # fmt: off
     sentences=(
-        "DFA", "IEO", "IOM", "ITH", "ITS", "IWL", "IWW", "MTI", "TAI", "TIE", "TSI", "WSI",
+        "DFA",
+        "IEO",
+        "IOM",
+        "ITH",
+        "ITS",
+        "IWL",
+        "IWW",
+        "MTI",
+        "TAI",
+        "TIE",
+        "TSI",
+        "WSI",
     ),
     # fmt: on
     rule=_cremad_rule,
