@@ -1,16 +1,19 @@
-"""The course's commands: `python -m sercore course`, `python -m sercore store`."""
+"""The course's commands: `python -m sercore course`, `store` and `check`."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sercore.check import CheckError, check_data
 from sercore.config import PROFILES, load_profile
-from sercore.course import CourseError, run_course, store_outputs
 from sercore.demo import DemoError
+from sercore.manifest import ManifestError
+from sercore.own import DeclarationError
 from sercore.workspace import NoDataError, Workspace, open_workspace
 
 
@@ -30,13 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (CourseError, DemoError, NoDataError) as error:
+    except _expected_errors() as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nsercore {options.command}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the errors whose message says what to do, so that no traceback is needed."""
+    errors = (CheckError, DeclarationError, DemoError, ManifestError, NoDataError)
+    # What was never imported cannot have raised.
+    course = sys.modules.get("sercore.course")
+    return (*errors, course.CourseError) if course else errors
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
         )
         command.add_argument("--profile", choices=PROFILES, help="size of the course")
+    check = commands.add_parser("check", help="compare a folder of corpora with what was published")
+    check.set_defaults(run=_check)
+    check.add_argument("data", metavar="DIR", type=_folder, help="folder of the corpora")
+    check.add_argument("--all", action="store_true", help="name every file that stands out")
     return parser
 
 
@@ -66,16 +81,32 @@ def _folder(name: str) -> Path:
 
 
 def _course(options: argparse.Namespace) -> None:
-    run_course(_workspace(options))
+    from sercore import course  # here and below: it takes seconds, and check has no use for it
+
+    course.run_course(_workspace(options))
 
 
 def _store(options: argparse.Namespace) -> None:
-    written = store_outputs(_workspace(options))
+    from sercore import course
+
+    written = course.store_outputs(_workspace(options))
     print(f"stored the outputs of {len(written)} notebooks")
+
+
+def _check(options: argparse.Namespace) -> None:
+    check = check_data(options.data)
+    text = check.text(shown=None) if options.all else check.text()
+    print(text, flush=True)
+    if not options.all and " more" in text:
+        print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
+    if check.wrong:
+        raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:
     """Open the workspace; the options become variables, since the chapters read those."""
+    from sercore.course import CourseError
+
     if options.data:
         os.environ["SER_DATA"] = str(options.data)
     if options.profile:
