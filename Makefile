@@ -70,7 +70,7 @@ venv:
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	    echo "$$("$(PYTHON)" -V 2>&1) will not do: name a Python 3.11, 3.12 or 3.13 with PYTHON=, as in make PYTHON=python3.12 test" >&2; exit 1; }
 	@set -e; \
-	made_from=$$("$(PYTHON)" -VV && pwd && cksum requirements.txt pyproject.toml $(KERNEL_CONFIG)); \
+	made_from=$$("$(PYTHON)" -VV && pwd && cksum requirements.txt pyproject.toml setup.py $(KERNEL_CONFIG)); \
 	if [ "$$made_from" != "$$(cat $(VENV)/made-from 2> /dev/null)" ]; then \
 	    echo "Installing the course's packages into $(VENV): a few minutes, about 3 GB ..."; \
 	    rm -rf $(VENV); \

@@ -2,7 +2,7 @@
 
 Each module has one job, and a module imports only from those that come earlier in the data's way:
 config, corpora, collect, demo, workspace, manifest, features, splits, datasets, models, training,
-evaluation, figures, course. Importing the package itself imports none of them.
+evaluation, figures, stored, pages, course. Importing the package itself imports none of them.
 """
 
 __version__ = "0.1.0"

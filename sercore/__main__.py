@@ -1,4 +1,4 @@
-"""The course's commands: `python -m sercore course`, `store` and `check`."""
+"""The course's commands: `python -m sercore course`, `… store`, `… collect`, `… check`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sercore.check import CheckError, check_data
+from sercore.collect import CollectError, collect_all
 from sercore.config import PROFILES, load_profile
+from sercore.corpora import CORPORA
 from sercore.demo import DemoError
 from sercore.manifest import ManifestError
 from sercore.own import DeclarationError
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message says what to do, so that no traceback is needed."""
-    errors = (CheckError, DeclarationError, DemoError, ManifestError, NoDataError)
+    errors = (CheckError, CollectError, DeclarationError, DemoError, ManifestError, NoDataError)
     # What was never imported cannot have raised.
     course = sys.modules.get("sercore.course")
     return (*errors, course.CourseError) if course else errors
@@ -66,11 +68,28 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
         )
         command.add_argument("--profile", choices=PROFILES, help="size of the course")
+    _add_collect(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_collect(commands: argparse._SubParsersAction) -> None:
+    collect = commands.add_parser("collect", help="download the real corpora from Kaggle")
+    collect.set_defaults(run=_collect)
+    collect.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(CORPORA)}; all without any"
+    )
+    collect.add_argument(
+        "--root", metavar="DIR", type=_folder, required=True, help="folder of the corpora"
+    )
+    collect.add_argument("--yes", action="store_true", help="do not ask before the download")
+
+
+def _add_check(commands: argparse._SubParsersAction) -> None:
     check = commands.add_parser("check", help="compare a folder of corpora with what was published")
     check.set_defaults(run=_check)
     check.add_argument("data", metavar="DIR", type=_folder, help="folder of the corpora")
     check.add_argument("--all", action="store_true", help="name every file that stands out")
-    return parser
 
 
 def _folder(name: str) -> Path:
@@ -93,11 +112,15 @@ def _store(options: argparse.Namespace) -> None:
     print(f"stored the outputs of {len(written)} notebooks")
 
 
+def _collect(options: argparse.Namespace) -> None:
+    collect_all(options.names, options.root, yes=options.yes)
+
+
 def _check(options: argparse.Namespace) -> None:
     check = check_data(options.data)
     text = check.text(shown=None) if options.all else check.text()
     print(text, flush=True)
-    if not options.all and " more" in text:
+    if not options.all and text != check.text(shown=None):
         print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
     if check.wrong:
         raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")

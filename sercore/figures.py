@@ -235,6 +235,7 @@ def confusion(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -
     )
     ax.set(xlabel="predicted", ylabel="truth", title=title)
     ax.tick_params(axis="x", rotation=40)
+    ax.tick_params(axis="y", rotation=0)
     return ax
 
 

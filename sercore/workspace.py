@@ -46,13 +46,14 @@ class Workspace:
     def __str__(self) -> str:
         audio = self.profile.audio
         present = [corpus.title for corpus in corpora_in(self.root).values()]
+        versions = [f"{name} {version(name)}" for name in _SHOWN_VERSIONS]
         reference = "each clip's minimum" if audio.mel_ref == "min" else f"{audio.mel_ref:g}"
         lines = [
             f"data      {', '.join(present)}" + (" (synthetic)" if self.synthetic else ""),
             f"profile   {self.profile.name}: {audio.sample_rate} Hz, {audio.seconds:g} s, "
             f"{audio.n_mels} mel bands x {audio.n_frames} frames, 0 dB at {reference}",
-            f"versions  Python {platform.python_version()}, "
-            + ", ".join(f"{name} {version(name)}" for name in _SHOWN_VERSIONS),
+            f"versions  Python {platform.python_version()}, " + ", ".join(versions[:3]) + ",",
+            f"          {', '.join(versions[3:])}",
         ]
         return "\n".join(lines + [SYNTHETIC_NOTE] * self.synthetic)
 

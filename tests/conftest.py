@@ -20,7 +20,7 @@ os.environ["SER_CACHE"] = _CACHE
 os.environ["SER_PROFILE"] = "demo"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["MPLBACKEND"] = "Agg"
-for _name in ("SER_DATA", "SER_OUTPUT", "SER_DPI"):
+for _name in ("SER_DATA", "SER_DPI"):
     os.environ.pop(_name, None)
 
 

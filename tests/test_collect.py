@@ -1,47 +1,546 @@
-"""Putting a downloaded corpus in place. The download itself is faked here."""
+"""Collecting the corpora: the real clients against a small Kaggle on loopback.
 
+Most tests run the command inside this process, since its imports take seconds; those that are about
+a process (exit status, output, sudden death) start one.
+"""
+
+import builtins
+import errno
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+# Imported here, not inside a test: it keeps the standard output that it finds.
 import kagglehub
 import pytest
-import requests
+from filelock import FileLock
+from kagglesdk.kaggle_env import KaggleEnv, _env_to_endpoint
 
-from sercore.collect import CollectError, collect
-from tests.speech import tone, write_clip
+from sercore import collect as module
+from sercore.__main__ import main
+from sercore.collect import CollectError, collect, plan
+from sercore.corpora import CORPORA
+from tests.kaggle_server import (
+    MEMBERS,
+    SECRET,
+    KaggleServer,
+    closed_port,
+    environment,
+    make_archive,
+    pack,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SAVEE = CORPORA["savee"].kaggle
+
+
+@pytest.fixture(scope="module")
+def savee() -> bytes:
+    return make_archive("savee")
 
 
 @pytest.fixture
-def downloaded(tmp_path, monkeypatch):
-    """A kagglehub that answers with a folder of its cache, and remembers what it was asked."""
-    source, asked = tmp_path / "kagglehub", []
-    write_clip(source / "ALL" / "DC_a01.wav", tone(300))
-    monkeypatch.setattr(kagglehub, "dataset_download", lambda h: asked.append(h) or str(source))
-    return asked
+def home(tmp_path, monkeypatch) -> Path:
+    """A home folder with neither key nor cache, for this process and those it starts."""
+    variables = environment(tmp_path / "home")
+    for name in os.environ.keys() - variables.keys():
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "home"
 
 
-def test_a_corpus_comes_into_its_folder(downloaded, tmp_path):
-    target = collect("savee", tmp_path / "data")
-    assert target == tmp_path / "data" / "savee"
-    assert (target / "ALL" / "DC_a01.wav").exists()
-    assert downloaded == ["ejlok1/surrey-audiovisual-expressed-emotion-savee"]
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["savee"]
+@pytest.fixture
+def kaggle(home, savee, monkeypatch):
+    """A Kaggle with a whole SAVEE, to which the clients of this process are sent."""
+    with KaggleServer() as server:
+        server.add("savee", savee)
+        monkeypatch.setitem(_env_to_endpoint, KaggleEnv.PROD, server.address)
+        # It reads the source of every caller, of which pytest has many: a third of the tests' time.
+        monkeypatch.setattr(kagglehub.clients, "get_user_agent", lambda: "kagglehub")
+        yield server
 
 
-def test_a_corpus_that_is_there_is_not_downloaded_again(downloaded, tmp_path):
-    collect("savee", tmp_path)
-    collect("savee", tmp_path)
-    assert len(downloaded) == 1
+@pytest.fixture
+def root(tmp_path) -> Path:
+    return tmp_path / "data"
 
 
-def test_unknown_corpus_names_the_alternatives(tmp_path):
+def collected(root: Path, *names: str) -> int:
+    return main(["collect", *names, "--root", str(root), "--yes"])
+
+
+def launch(address: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a real command in a process of its own, with Kaggle at this address."""
+    command = [sys.executable, "-m", "tests.kaggle_server", address, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+
+
+def files(folder: Path) -> Counter:
+    """Count the files below a folder by name, hidden ones included."""
+    return Counter(path.name for path in folder.rglob("*") if not path.is_dir())
+
+
+def names_of(name: str) -> Counter:
+    return Counter(Path(member).name for member in MEMBERS[name]())
+
+
+def assert_refused(capsys, *, says: str) -> None:
+    """One line on standard error that says so."""
+    lines = capsys.readouterr().err.splitlines()
+    # kagglehub's progress comes before it.
+    assert sum(line.startswith("sercore collect: ") for line in lines) == 1
+    assert says in lines[-1]
+
+
+# --- All goes well ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_corpus_comes_whole_from_an_empty_folder_through_a_cut(name, kaggle, root, capsys):
+    handle = CORPORA[name].kaggle
+    kaggle.add(name, make_archive(name), cut=1_500_000)
+
+    assert collected(root, name) == 1
+    assert_refused(capsys, says="the connection broke off; collect it again to go on from there")
+    assert not root.exists()
+
+    kaggle.log.clear()
+    assert collected(root, name) == 0
+    # kagglehub asks for all, sees what it has, and asks for the rest; it writes whole mebibytes.
+    assert kaggle.log[-2:] == [f"storage {handle} all", f"storage {handle} bytes=1048576-"]
+    assert files(root / name) == names_of(name)
+    assert [path.name for path in root.iterdir()] == [name]
+    assert f"{CORPORA[name].clips:,} clips" in capsys.readouterr().out.splitlines()[-1]
+
+    kaggle.log.clear()
+    assert collected(root, name) == 0
+    assert kaggle.log == []
+
+
+def test_the_command_collects_in_a_process_of_its_own(kaggle, root):
+    done = launch(kaggle.address, "sercore", "collect", "savee", "--root", str(root), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert files(root / "savee") == names_of("savee")
+    assert done.stdout.index("licence") < done.stdout.index("Downloading to")
+
+
+def test_all_four_are_meant_where_none_is_named(kaggle, root, monkeypatch):
+    planned = []
+    monkeypatch.setattr(module, "plan", lambda name, root: planned.append(name))
+    assert main(["collect", "--root", str(root)]) == 0
+    assert planned == ["cremad", "ravdess", "tess", "savee"]
+
+
+def test_what_was_collected_before_a_failure_stays(kaggle, root, capsys):
+    kaggle.add("tess", make_archive("tess"), cut=1_500_000)
+    assert collected(root, "savee", "tess") == 1
+    assert_refused(capsys, says="TESS: the connection broke off")
+    assert files(root) == names_of("savee")
+
+
+def test_clips_are_linked_not_stored_twice(kaggle, root):
+    clip = next(collect("savee", root).rglob("*.wav"))
+    assert clip.stat().st_nlink == 2
+
+
+def test_clips_are_copied_where_links_cannot_be_made(kaggle, root, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    target = collect("savee", root)
+    assert files(target) == names_of("savee")
+    assert next(target.rglob("*.wav")).stat().st_nlink == 1
+
+
+def test_a_second_folder_takes_the_clips_from_the_cache(kaggle, root, tmp_path):
+    collect("savee", root)
+    kaggle.log.clear()
+    assert files(collect("savee", tmp_path / "other")) == names_of("savee")
+    assert kaggle.log == [f"GetDataset {SAVEE}"]
+
+
+def test_an_empty_folder_is_filled(kaggle, root):
+    (root / "savee").mkdir(parents=True)
+    assert files(collect("savee", root)) == names_of("savee")
+
+
+def test_the_clients_are_not_imported_for_a_corpus_that_is_there(home, root):
+    for member in MEMBERS["savee"]():
+        (root / "savee" / member).parent.mkdir(parents=True, exist_ok=True)
+        (root / "savee" / member).touch()
+    script = (
+        "import sys; from sercore.collect import collect_all; "
+        f"collect_all(['savee'], {str(root)!r}); "
+        "print({'kaggle', 'kagglehub', 'kagglesdk'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+# --- Saying what will come, and asking ----------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_will_come_is_said_before_a_download(kaggle, root, capsys):
+    kaggle.status["DownloadDataset"] = 404
+    collected(root, "savee")
+    said = capsys.readouterr().out
+    savee = CORPORA["savee"]
+    assert "SAVEE, 480 clips, 3.1 MB" in said
+    assert f"kaggle.com/datasets/{SAVEE}, version 1" in said
+    assert f"into     {root / 'savee'}" in said
+    assert savee.licence in said and savee.citation in said
+    assert f"Surrey asks you to register before you use it, at {savee.homepage}" in said
+
+
+def test_an_unknown_size_is_said(home, root):
+    download = module.Download(corpus=CORPORA["tess"], target=root, version=1, size=0)
+    assert "2,800 clips, of unknown size" in module.announcement([download])
+
+
+def test_only_savee_asks_for_a_registration():
+    downloads = [
+        module.Download(corpus=corpus, target=Path("x"), version=1, size=1)
+        for name, corpus in CORPORA.items()
+        if name != "savee"
+    ]
+    assert "register" not in module.announcement(downloads)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
+def test_a_terminal_is_asked(answer, status, kaggle, root, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert main(["collect", "savee", "--root", str(root)]) == status
+    assert (f"DownloadDataset {SAVEE}" in kaggle.log) == (status == 0)
+
+
+def test_without_a_terminal_yes_must_be_said(kaggle, root, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert main(["collect", "savee", "--root", str(root)]) == 1
+    assert_refused(capsys, says="no terminal to ask on. Add --yes")
+    assert kaggle.log == [f"GetDataset {SAVEE}"]
+
+
+# --- What is there already ----------------------------------------------------------------------
+
+
+def test_unknown_corpus_names_the_alternatives(root):
     with pytest.raises(CollectError, match="unknown corpus 'emodb', expected one of cremad"):
-        collect("emodb", tmp_path)
+        collect("emodb", root)
 
 
-def test_no_network_says_what_to_do_and_leaves_nothing(monkeypatch, tmp_path):
-    def fail(handle):
-        raise requests.ConnectionError("secret address")
+def test_a_part_of_a_corpus_is_neither_whole_nor_lost(kaggle, root, capsys):
+    clip = root / "savee" / "ALL" / "DC_a01.wav"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"mine")
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="holds 1 of SAVEE's 480 clips and was left as it is")
+    assert clip.read_bytes() == b"mine"
+    assert kaggle.log == []
 
-    monkeypatch.setattr(kagglehub, "dataset_download", fail)
-    with pytest.raises(CollectError, match="SAVEE could not be downloaded.*Check the network") as e:
-        collect("savee", tmp_path / "data")
-    assert "secret" not in str(e.value)
-    assert not (tmp_path / "data").exists()
+
+def test_second_copies_do_not_make_a_corpus_whole(kaggle, root):
+    for i in range(480):
+        (root / "savee" / str(i)).mkdir(parents=True)
+        (root / "savee" / str(i) / "DC_a01.wav").touch()
+    with pytest.raises(CollectError, match="holds 1 of SAVEE's 480 clips"):
+        collect("savee", root)
+
+
+def test_a_file_in_the_corpus_s_place_stays(kaggle, root):
+    root.mkdir()
+    (root / "savee").write_text("mine")
+    with pytest.raises(CollectError, match="savee is in the way"):
+        collect("savee", root)
+    assert (root / "savee").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_read_is_named(kaggle, root, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (root / "savee").mkdir(parents=True)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(CollectError, match=r"savee cannot be read or written \(Permission denied"):
+        collect("savee", root)
+
+
+def test_a_root_that_cannot_be_made_is_refused_before_the_download(kaggle, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CollectError, match="file is no folder that you may write to"):
+        collect("savee", tmp_path / "file" / "data")
+    assert kaggle.log == []
+
+
+# --- Kaggle or the network fails ----------------------------------------------------------------
+
+STATUS = {
+    401: "Kaggle wants an account for it (401)",
+    403: "Kaggle does not let you have it (403)",
+    404: f"Kaggle no longer has {SAVEE} (404)",
+    429: "Wait 42 seconds and collect it again",
+    503: "Kaggle has trouble of its own (503)",
+}
+
+
+@pytest.mark.parametrize("status", STATUS)
+@pytest.mark.parametrize("method", ["GetDataset", "storage"])
+def test_a_refusal_says_what_to_do_and_leaves_nothing(method, status, kaggle, root, capsys):
+    kaggle.status[method] = status
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says=STATUS[status])
+    assert not root.exists()
+
+
+def test_a_key_that_kaggle_does_not_accept_is_to_be_removed(kaggle, root, capsys, monkeypatch):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    kaggle.status["GetDataset"] = 401
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="Kaggle does not accept your key (401)")
+
+
+def test_a_damaged_key_file_is_named(kaggle, root, home, capsys):
+    (home / ".kaggle").mkdir(parents=True)
+    (home / ".kaggle" / "kaggle.json").write_text(SECRET)
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="kaggle.json with your Kaggle key")
+
+
+def test_an_answer_of_another_than_kaggle_is_recognised(kaggle, root, capsys):
+    kaggle.body["GetDataset"] = "<html>Welcome to the hotel"
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="what answers for Kaggle is not Kaggle")
+
+
+def test_no_key_and_no_signed_address_is_ever_shown(kaggle, root, monkeypatch):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
+    kaggle.status["storage"] = 403
+    done = launch(kaggle.address, "sercore", "collect", "savee", "--root", str(root), "--yes")
+    assert done.returncode == 1
+    assert "(403)" in done.stderr
+    assert kaggle.keys == {f"Bearer {SECRET}"}
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_notebook_is_shown_no_cause_that_may_hold_an_address(kaggle, root):
+    kaggle.status["storage"] = 403
+    with pytest.raises(CollectError) as caught:
+        collect("savee", root)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_no_network_says_what_to_do_without_a_traceback(home, root):
+    done = launch(closed_port(), "sercore", "collect", "savee", "--root", str(root), "--yes")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "sercore collect: SAVEE: Kaggle cannot be reached (ConnectionError). Check the network and "
+        f"collect it again, or download it from {CORPORA['savee'].homepage} and unzip it into "
+        f"{root / 'savee'}"
+    ]
+    assert not root.exists()
+
+
+def test_a_wrong_checksum_throws_the_download_away(kaggle, root, savee, capsys):
+    kaggle.add("savee", savee, md5=b"0" * 16)
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="what arrived has not Kaggle's checksum and was thrown away")
+    assert not root.exists()
+    kaggle.add("savee", savee)
+    assert collected(root, "savee") == 0
+
+
+def truncated(archive: bytes) -> bytes:
+    return archive[:-1000]
+
+
+def with_wrong_bytes_in_a_clip(archive: bytes) -> bytes:
+    return archive[:1000] + bytes(10) + archive[1010:]
+
+
+def no_archive(archive: bytes) -> bytes:
+    return b"<html>"
+
+
+@pytest.mark.parametrize("spoil", [truncated, with_wrong_bytes_in_a_clip, no_archive])
+def test_a_damaged_archive_is_thrown_away(spoil, kaggle, root, savee, home, capsys):
+    kaggle.add("savee", spoil(savee))
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="the archive that arrived is damaged and was thrown away")
+    assert not root.exists()
+    assert not files(home / "kagglehub" / "datasets")
+    kaggle.add("savee", savee)
+    assert collected(root, "savee") == 0
+
+
+def test_storage_that_cannot_resume_starts_again(kaggle, root, savee):
+    kaggle.add("savee", savee, cut=1_500_000, resumes=False)
+    assert collected(root, "savee") == 1
+    assert collected(root, "savee") == 0
+    assert files(root / "savee") == names_of("savee")
+
+
+def test_a_set_that_has_lost_clips_is_not_put_in_place(kaggle, root, capsys):
+    members = list(MEMBERS["savee"]())[10:]
+    kaggle.add("savee", pack(dict.fromkeys(members, b"")), version=2)
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="SAVEE on Kaggle now holds 470 of 480 clips")
+    assert not root.exists()
+
+
+def test_a_notebook_on_kaggle_without_data_is_recognised(kaggle, root, capsys, monkeypatch):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("KAGGLE_DATA_PROXY_URL", kaggle.address)
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="Set DISABLE_KAGGLE_CACHE=1 and collect it again")
+
+
+# --- The machine fails --------------------------------------------------------------------------
+
+
+class FullAfter:
+    """A file on a disk that has room for so many more bytes."""
+
+    def __init__(self, file, room: list[int]):
+        self._file, self._room = file, room
+
+    def write(self, data) -> int:
+        if len(data) > self._room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._room[0] -= len(data)
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+
+def fill_disk(monkeypatch, *, room: int) -> None:
+    """Let every file written in binary share this room, and no file be linked."""
+    real, left = builtins.open, [room]
+
+    def limited(path, mode="r", *args, **options):
+        file = real(path, mode, *args, **options)
+        return FullAfter(file, left) if mode in ("wb", "ab") else file
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(builtins, "open", limited)
+    monkeypatch.setattr(os, "link", refuse)
+
+
+# The archive has 3.1 MB: the disk is full while it arrives, is unpacked, and is copied into place.
+@pytest.mark.parametrize("room", [2_000_000, 5_000_000, 8_000_000])
+def test_a_full_disk_leaves_nothing_half_made(room, kaggle, root, capsys):
+    (root / "tess").mkdir(parents=True)
+    (root / "tess" / "mine.wav").write_bytes(b"mine")
+    with pytest.MonkeyPatch.context() as patch:
+        fill_disk(patch, room=room)
+        assert collected(root, "savee") == 1
+    assert_refused(capsys, says="is full. Make room and collect it again; what has arrived is kept")
+    assert files(root) == {"mine.wav": 1}
+
+    kaggle.log.clear()
+    assert collected(root, "savee") == 0
+    assert files(root / "savee") == names_of("savee")
+    # What had arrived is not asked for again.
+    wanted = {2_000_000: "bytes=1048576-", 5_000_000: "all"}
+    last = f"storage {SAVEE} {wanted[room]}" if room in wanted else f"GetDataset {SAVEE}"
+    assert kaggle.log[-1] == last
+
+
+# Unpacking writes with copyfileobj, putting in place links; both die after a hundred of 480 clips.
+@pytest.mark.parametrize("function", ["shutil.copyfileobj", "os.link"])
+def test_a_death_while_unpacking_is_not_taken_for_a_whole_corpus(function, kaggle, root):
+    command = ["sercore", "collect", "savee", "--root", str(root), "--yes"]
+    assert launch(kaggle.address, "--dies-at", function, *command).returncode == 9
+    assert not (root / "savee").exists()
+
+    assert files(collect("savee", root)) == names_of("savee")
+    assert [path.name for path in root.iterdir()] == ["savee"]
+
+
+def test_a_cache_that_has_lost_clips_is_downloaded_again(kaggle, root, home):
+    collect("savee", root / "first")
+    next((home / "kagglehub").rglob("KL_su15.wav")).unlink()
+    assert files(collect("savee", root / "second")) == names_of("savee")
+
+
+def test_an_interrupt_leaves_nothing_in_place(kaggle, root, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", interrupt)
+    assert collected(root, "savee") == 130
+    assert not files(root)
+
+
+def test_two_processes_do_not_download_into_one_archive(kaggle, root, home, capsys):
+    (home / "kagglehub").mkdir(parents=True)
+    with FileLock(home / "kagglehub" / ".sercore-savee.lock"):
+        assert collected(root, "savee") == 1
+    assert_refused(capsys, says="SAVEE is being collected by another process")
+
+
+# --- Nothing outside the folder -----------------------------------------------------------------
+
+
+def test_members_that_lead_out_stay_inside(kaggle, root, tmp_path):
+    extra = {"../../outside.txt": b"x", f"{tmp_path}/absolute.txt": b"x"}
+    kaggle.add("savee", make_archive("savee", extra=extra))
+    target = collect("savee", root)
+    unexpected = files(target) - names_of("savee")
+    assert unexpected == {"outside.txt": 1, "absolute.txt": 1}
+    assert not files(tmp_path).keys() - files(target).keys() - files(tmp_path / "home").keys()
+    assert not (tmp_path / "absolute.txt").exists()
+
+
+def test_links_are_refused(kaggle, root, capsys):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for member in MEMBERS["savee"]():
+            archive.addfile(tarfile.TarInfo(member))
+        link = tarfile.TarInfo("ALL/link.wav")
+        link.type, link.linkname = tarfile.SYMTYPE, "DC_a01.wav"
+        archive.addfile(link)
+    kaggle.add("savee", file.getvalue())
+    assert collected(root, "savee") == 1
+    assert_refused(capsys, says="link.wav is a link, which no corpus holds")
+    assert not files(root)
+
+
+# --- The article's own way ----------------------------------------------------------------------
+
+
+def test_the_article_s_command_downloads_and_unzips(kaggle, root):
+    command = ["kaggle", "datasets", "download", "-d", SAVEE, "--unzip", "-p", str(root / "savee")]
+    done = launch(kaggle.address, *command)
+    assert done.returncode == 0, done.stderr
+    assert files(root / "savee") == names_of("savee")
+    assert plan("savee", root) is None
+
+
+def test_the_article_s_command_explains_a_401(kaggle, root):
+    kaggle.status["GetDatasetMetadata"] = 401
+    command = ["kaggle", "datasets", "download", "-d", SAVEE, "--unzip", "-p", str(root / "savee")]
+    done = launch(kaggle.address, *command)
+    assert done.returncode == 1
+    assert "Authentication required to call the Kaggle API" in done.stdout
+    assert not root.exists()
