@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _expected_errors() as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever reads the output, such as head, has had enough; nor must Python flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print(f"\nsercore {options.command}: stopped", file=sys.stderr)
         return 130

@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -190,6 +192,18 @@ def test_no_data_is_one_line(root, tmp_path, capsys, name, says):
     assert command_line.main(["check", str(tmp_path / name)]) == 1
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
+
+
+def test_a_reader_that_has_had_enough_is_no_error(root, folder):
+    # More than a pipe holds, so that the rest meets a closed one.
+    for i in range(1_500):
+        (folder / f"{i:050}.txt").touch()
+    command = [sys.executable, "-m", "sercore", "check", str(root), "--all"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 1
+    process.stderr.close()
 
 
 # --- The index ------------------------------------------------------------------------------------
