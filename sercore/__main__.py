@@ -1,18 +1,21 @@
-"""The course's commands: `python -m sercore course`, `… store`, `… collect`."""
+"""The course's commands: `python -m sercore course`, `… store`, `… collect`, `… check`."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sercore.check import CheckError, check_data
 from sercore.collect import CollectError, collect_all
 from sercore.config import PROFILES, load_profile
 from sercore.corpora import CORPORA
-from sercore.course import CourseError, run_course, store_outputs
 from sercore.demo import DemoError
+from sercore.manifest import ManifestError
+from sercore.own import DeclarationError
 from sercore.workspace import NoDataError, Workspace, open_workspace
 
 
@@ -32,13 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (CollectError, CourseError, DemoError, NoDataError) as error:
+    except _expected_errors() as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever reads the output, such as head, has had enough; nor must Python flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print(f"\nsercore {options.command}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the errors whose message says what to do, so that no traceback is needed."""
+    errors = (CheckError, CollectError, DeclarationError, DemoError, ManifestError, NoDataError)
+    # What was never imported cannot have raised.
+    course = sys.modules.get("sercore.course")
+    return (*errors, course.CourseError) if course else errors
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--profile", choices=PROFILES, help="size of the course")
     _add_collect(commands)
+    _add_check(commands)
     return parser
 
 
@@ -73,6 +89,13 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     collect.add_argument("--yes", action="store_true", help="do not ask before the download")
 
 
+def _add_check(commands: argparse._SubParsersAction) -> None:
+    check = commands.add_parser("check", help="compare a folder of corpora with what was published")
+    check.set_defaults(run=_check)
+    check.add_argument("data", metavar="DIR", type=_folder, help="folder of the corpora")
+    check.add_argument("--all", action="store_true", help="name every file that stands out")
+
+
 def _folder(name: str) -> Path:
     # An empty name would be the current folder, or fall back to the demo corpora unasked.
     if not name:
@@ -81,11 +104,15 @@ def _folder(name: str) -> Path:
 
 
 def _course(options: argparse.Namespace) -> None:
-    run_course(_workspace(options))
+    from sercore import course  # here and below: it takes seconds, and check has no use for it
+
+    course.run_course(_workspace(options))
 
 
 def _store(options: argparse.Namespace) -> None:
-    written = store_outputs(_workspace(options))
+    from sercore import course
+
+    written = course.store_outputs(_workspace(options))
     print(f"stored the outputs of {len(written)} notebooks")
 
 
@@ -93,8 +120,20 @@ def _collect(options: argparse.Namespace) -> None:
     collect_all(options.names, options.root, yes=options.yes)
 
 
+def _check(options: argparse.Namespace) -> None:
+    check = check_data(options.data)
+    text = check.text(shown=None) if options.all else check.text()
+    print(text, flush=True)
+    if not options.all and text != check.text(shown=None):
+        print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
+    if check.wrong:
+        raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
+
+
 def _workspace(options: argparse.Namespace) -> Workspace:
     """Open the workspace; the options become variables, since the chapters read those."""
+    from sercore.course import CourseError
+
     if options.data:
         os.environ["SER_DATA"] = str(options.data)
     if options.profile:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import PurePath
@@ -26,22 +27,26 @@ class Labels:
 
     Attributes
     ----------
+    name : str
+        The file name as the corpus spells it: two misspelt ones come back right.
     corpus : str
-        Name of the corpus, a key of `CORPORA`.
+        Name of the corpus, a key of `CORPORA` or the name of an added one.
     speaker : str
-        Corpus and speaker, such as `"tess_OAF"`, so that no two corpora share a speaker.
+        Corpus and speaker, such as `"tess_OAF"`, so that no two corpora share a speaker; `""` where
+        an added corpus does not say.
     sex : str
-        `"female"` or `"male"`.
+        `"female"`, `"male"`, or `""` where it is not known.
     age : int or None
         Age in years where the corpus publishes it for each speaker.
     emotion : str
-        One of `LABELS`.
+        One of `LABELS`; in an added corpus also `"skip"`.
     intensity : str
         `"low"`, `"medium"`, `"high"`, `"normal"`, `"strong"`, or `""` where none is given.
     sentence : str
-        The corpus's own code for what is said.
+        The corpus's own code for what is said; `""` where an added corpus does not say.
     """
 
+    name: str
     corpus: str
     speaker: str
     sex: str
@@ -49,6 +54,11 @@ class Labels:
     emotion: str
     intensity: str
     sentence: str
+
+
+def _any_combination(codes: Mapping[str, str]) -> str:
+    """Find nothing wrong with how codes go together."""
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +78,22 @@ class Corpus:
     grammar, example : str
         The file name's pattern in words, and one name that follows it.
     pattern : re.Pattern
-        Named groups `speaker`, `sentence`, `emotion` and, where there is one, `intensity`.
+        Named groups `speaker`, `sentence`, `emotion` and, where there are such, `intensity` and
+        `take`.
+    template : str
+        The name that the pattern takes apart, without `.wav`: a field for each group.
     emotions, intensities : Mapping[str, str]
         From the corpus's code to the common label.
     speakers : Mapping[str, tuple[str, int | None]]
         From the corpus's speaker code to sex and age.
+    sentences, takes : tuple[str, ...]
+        The codes there are, where a list says it all.
+    rule : callable
+        From the codes of a name to what is wrong with them together; `""` if nothing is.
     aliases : Mapping[str, str]
-        Misspelt speaker codes that occur, and the speaker they mean.
+        Misspelt names that occur, without `.wav`, and the name that is meant.
+    speaker_folders : bool
+        Whether a copy is in circulation whose speaker is the folder and not in the file name.
     """
 
     name: str
@@ -87,10 +106,15 @@ class Corpus:
     grammar: str
     example: str
     pattern: re.Pattern[str]
+    template: str
     emotions: Mapping[str, str]
     speakers: Mapping[str, tuple[str, int | None]]
     intensities: Mapping[str, str] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    rule: Callable[[Mapping[str, str]], str] = _any_combination
     aliases: Mapping[str, str] = field(default_factory=dict)
+    speaker_folders: bool = False
 
     def parse(self, path: str | PurePath) -> Labels:
         """Read the labels from a file name.
@@ -109,42 +133,111 @@ class Corpus:
         LabelError
             If the name does not follow the grammar, or a code in it is not one of the corpus's.
         """
-        name = PurePath(path).name
-        stem, suffix = PurePath(name).stem, PurePath(name).suffix
-        match = self.pattern.fullmatch(stem) if suffix.lower() == ".wav" else None
+        codes = self.codes(path)
+        sex, age = self.speakers[codes["speaker"]]
+        return Labels(
+            name=self.format(codes),
+            corpus=self.name,
+            speaker=f"{self.name}_{codes['speaker']}",
+            sex=sex,
+            age=age,
+            emotion=self.emotions[codes["emotion"]],
+            intensity=self.intensities[codes["intensity"]] if "intensity" in codes else "",
+            sentence=codes["sentence"],
+        )
+
+    def codes(self, path: str | PurePath) -> dict[str, str]:
+        """Take a file name apart into the corpus's own codes.
+
+        Parameters
+        ----------
+        path : str or PurePath
+            Path or name of a clip. Only its last part is read, and its folder where the corpus has
+            `speaker_folders`. Unicode may be composed or not; upper and lower case differ, but for
+            the ending `.wav`.
+
+        Returns
+        -------
+        dict
+            A code for each field of `template`.
+
+        Raises
+        ------
+        LabelError
+            If the name does not follow the grammar, or a code in it is not one of the corpus's.
+        """
+        path = PurePath(path)
+        name = unicodedata.normalize("NFC", path.name)
+        is_wav = name[-4:].lower() == ".wav"
+        stem = self.aliases.get(name[:-4], name[:-4])
+        if self.speaker_folders and path.parent.name in self.speakers and "_" not in stem:
+            stem = f"{path.parent.name}_{stem}"
+        match = self.pattern.fullmatch(stem) if is_wav else None
         if match is None:
             raise LabelError(
                 f"{name} does not follow {self.title}'s pattern {self.grammar}, "
                 f"for example {self.example}"
             )
-        groups = match.groupdict()
-        code = self.aliases.get(groups["speaker"], groups["speaker"])
-        sex, age = self._look_up("speaker", code, self.speakers, name)
-        intensity = groups.get("intensity")
-        return Labels(
-            corpus=self.name,
-            speaker=f"{self.name}_{code}",
-            sex=sex,
-            age=age,
-            emotion=self._look_up("emotion", groups["emotion"], self.emotions, name),
-            intensity=self._look_up("intensity", intensity, self.intensities, name)
-            if intensity
-            else "",
-            sentence=groups["sentence"],
-        )
+        codes = match.groupdict()
+        known = {
+            "speaker": self.speakers,
+            "emotion": self.emotions,
+            "intensity": self.intensities,
+            "sentence": self.sentences,
+            "take": self.takes,
+        }
+        for what, code in codes.items():
+            if known[what] and code not in known[what]:
+                raise LabelError(
+                    f"bad {what} code {code!r} in {name}, "
+                    f"expected one of {_in_words(list(known[what]))}"
+                )
+        if problem := self.rule(codes):
+            raise LabelError(f"bad combination in {name}: {problem}")
+        return codes
 
-    @staticmethod
-    def _look_up(what: str, code: str, table: Mapping, name: str):
-        if code not in table:
-            raise LabelError(
-                f"bad {what} code {code!r} in {name}, expected one of {_in_words(list(table))}"
-            )
-        return table[code]
+    def format(self, codes: Mapping[str, str]) -> str:
+        """Put codes together into a file name, the inverse of `codes`.
+
+        Parameters
+        ----------
+        codes : Mapping[str, str]
+            A code for each field of `template`.
+
+        Returns
+        -------
+        str
+            The name, with `.wav`.
+
+        Raises
+        ------
+        KeyError
+            If a field has no code.
+        """
+        return f"{self.template.format_map(codes)}.wav"
 
 
 def _in_words(codes: list[str]) -> str:
     """List codes, a long run of numbers or names shortened to its ends."""
     return ", ".join(codes) if len(codes) <= 12 else f"{codes[0]} to {codes[-1]}"
+
+
+def _cremad_rule(codes: Mapping[str, str]) -> str:
+    graded = codes["sentence"] == "IEO" and codes["emotion"] != "NEU"
+    if graded == (codes["intensity"] != "XX"):
+        return ""
+    return "sentence IEO has LO, MD or HI in all emotions but NEU, and everything else has XX"
+
+
+def _ravdess_rule(codes: Mapping[str, str]) -> str:
+    strong_neutral = codes["emotion"] == "01" and codes["intensity"] == "02"
+    return "neutral (01) has no strong intensity (02)" if strong_neutral else ""
+
+
+def _savee_rule(codes: Mapping[str, str]) -> str:
+    last = 30 if codes["emotion"] == "n" else 15
+    number = int(codes["sentence"].removeprefix(codes["emotion"]))
+    return "" if 1 <= number <= last else f"{codes['emotion']} has sentences 01 to {last}"
 
 
 def _cremad_speakers() -> dict[str, tuple[str, int | None]]:
@@ -169,10 +262,10 @@ CREMAD = Corpus(
     clips=7442,
     grammar="SPEAKER_SENTENCE_EMOTION_INTENSITY.wav",
     example="1001_DFA_ANG_XX.wav",
-    # One copy in circulation spells a single file 1040_ITH_SAD_X.
     pattern=re.compile(
-        r"(?P<speaker>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<intensity>[A-Z]{1,2})"
+        r"(?P<speaker>[0-9]{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<intensity>[A-Z]{2})"
     ),
+    template="{speaker}_{sentence}_{emotion}_{intensity}",
     emotions={
         "ANG": "anger",
         "DIS": "disgust",
@@ -181,8 +274,27 @@ CREMAD = Corpus(
         "NEU": "neutral",
         "SAD": "sadness",
     },
-    intensities={"LO": "low", "MD": "medium", "HI": "high", "XX": "", "X": ""},
+    intensities={"LO": "low", "MD": "medium", "HI": "high", "XX": ""},
     speakers=_cremad_speakers(),
+    # fmt: off
+    sentences=(
+        "DFA",
+        "IEO",
+        "IOM",
+        "ITH",
+        "ITS",
+        "IWL",
+        "IWW",
+        "MTI",
+        "TAI",
+        "TIE",
+        "TSI",
+        "WSI",
+    ),
+    # fmt: on
+    rule=_cremad_rule,
+    # Older copies lost a letter in this one name.
+    aliases={"1040_ITH_SAD_X": "1040_ITH_SAD_XX"},
 )
 
 RAVDESS = Corpus(
@@ -200,8 +312,10 @@ RAVDESS = Corpus(
     example="03-01-05-01-02-01-12.wav",
     # 03 is audio only and 01 is speech: the course uses neither the videos nor the songs.
     pattern=re.compile(
-        r"03-01-(?P<emotion>\d\d)-(?P<intensity>\d\d)-(?P<sentence>\d\d)-(?P<take>\d\d)-(?P<speaker>\d\d)"
+        r"03-01-(?P<emotion>[0-9]{2})-(?P<intensity>[0-9]{2})"
+        r"-(?P<sentence>[0-9]{2})-(?P<take>[0-9]{2})-(?P<speaker>[0-9]{2})"
     ),
+    template="03-01-{emotion}-{intensity}-{sentence}-{take}-{speaker}",
     emotions={
         "01": "neutral",
         "02": "calm",
@@ -214,6 +328,9 @@ RAVDESS = Corpus(
     },
     intensities={"01": "normal", "02": "strong"},
     speakers={f"{i:02}": ("male" if i % 2 else "female", None) for i in range(1, 25)},
+    sentences=("01", "02"),
+    takes=("01", "02"),
+    rule=_ravdess_rule,
 )
 
 TESS = Corpus(
@@ -229,7 +346,8 @@ TESS = Corpus(
     clips=2800,
     grammar="SPEAKER_WORD_EMOTION.wav",
     example="OAF_back_angry.wav",
-    pattern=re.compile(r"(?P<speaker>[A-Z]{2,3})_(?P<sentence>[a-z]+)_(?P<emotion>[a-z]+)"),
+    pattern=re.compile(r"(?P<speaker>[A-Z]{3})_(?P<sentence>[a-z]+)_(?P<emotion>[a-z]+)"),
+    template="{speaker}_{sentence}_{emotion}",
     emotions={
         "angry": "anger",
         "disgust": "disgust",
@@ -240,7 +358,8 @@ TESS = Corpus(
         "ps": "surprise",
     },
     speakers={"OAF": ("female", 64), "YAF": ("female", 26)},
-    aliases={"OA": "OAF"},
+    # A slip of the makers, in every copy.
+    aliases={"OA_bite_neutral": "OAF_bite_neutral"},
 )
 
 SAVEE = Corpus(
@@ -256,7 +375,8 @@ SAVEE = Corpus(
     clips=480,
     grammar="SPEAKER_EMOTIONSENTENCE.wav",
     example="DC_a01.wav",
-    pattern=re.compile(r"(?P<speaker>[A-Z]{2})_(?P<sentence>(?P<emotion>[a-z]{1,2})\d\d)"),
+    pattern=re.compile(r"(?P<speaker>[A-Z]{2})_(?P<sentence>(?P<emotion>[a-z]{1,2})[0-9]{2})"),
+    template="{speaker}_{sentence}",
     emotions={
         "a": "anger",
         "d": "disgust",
@@ -267,6 +387,9 @@ SAVEE = Corpus(
         "su": "surprise",
     },
     speakers={code: ("male", None) for code in ("DC", "JE", "JK", "KL")},
+    rule=_savee_rule,
+    # The makers' own archive has a folder for each speaker: DC/a01.wav.
+    speaker_folders=True,
 )
 
 CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (CREMAD, RAVDESS, TESS, SAVEE)}
@@ -304,8 +427,9 @@ def parse(path: str | PurePath) -> Labels:
     for part in path.parts[:-1]:
         if part in CORPORA:
             return CORPORA[part].parse(path)
-    matching = [corpus for corpus in CORPORA.values() if corpus.pattern.fullmatch(path.stem)]
-    if not matching:
-        patterns = "; ".join(f"{c.title}: {c.grammar}" for c in CORPORA.values())
-        raise LabelError(f"{path.name} follows none of the corpora's patterns ({patterns})")
-    return matching[0].parse(path)
+    stem = path.stem
+    for corpus in CORPORA.values():
+        if stem in corpus.aliases or corpus.pattern.fullmatch(stem):
+            return corpus.parse(path)
+    patterns = "; ".join(f"{c.title}: {c.grammar}" for c in CORPORA.values())
+    raise LabelError(f"{path.name} follows none of the corpora's patterns ({patterns})")

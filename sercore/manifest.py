@@ -1,26 +1,20 @@
-"""From a folder of clips to one checked table (chapter 2).
-
-Nothing is dropped silently: every audio file found is a row, and its `note` says why it is out of
-a view of the table, or what is odd about it. Views are taken with `article_view` and `clean_view`.
-"""
+"""One table of all clips: what is there, what is odd about it, and named views (chapter 2)."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import soundfile
-from joblib import Parallel, delayed
 
-from sercore.config import cache_dir, digest
 from sercore.corpora import CORPORA, LabelError
+from sercore.index import published
+from sercore.own import SKIP, AnyCorpus, corpora_in
+from sercore.scan import Entry, Facts, facts_of, find_files, inspect_file, write_atomically
 from sercore.workspace import check_root
 
 COLUMNS = (
@@ -37,22 +31,30 @@ COLUMNS = (
     "sha256",
     "note",
 )
+_DTYPES = dict.fromkeys(COLUMNS, "str") | {
+    "age": "Int64",
+    "seconds": "float64",
+    "sample_rate": "int64",
+}
 
-UNUSABLE, UNKNOWN, COPY = "unusable", "unknown name", "copy"
+UNUSABLE, UNKNOWN, COPY, SKIPPED = "unusable", "unknown name", "copy", "skipped"
 SILENT, CONFLICT, TWIN = "silent", "same bytes, other label", "twin"
-_OUT_OF_EVERY_VIEW = (UNUSABLE, UNKNOWN, COPY)
+_OUT_OF_EVERY_VIEW = (UNUSABLE, UNKNOWN, COPY, SKIPPED)
 
 SILENCE_PEAK = 1e-3
 """A clip whose largest sample stays below this (-60 dB of full scale) is silent. The quietest real
 utterance of the four corpora peaks at 6e-3."""
 
+STATUSES = ("found", "missing", "changed", "unknown", "duplicate", "unusable", "skipped")
+"""What `check_files` says of a file or a clip."""
+
 
 class ManifestError(ValueError):
-    """A manifest that cannot be built or used as it is."""
+    """A manifest that cannot be built, read or used as it is."""
 
 
 def build_manifest(root: str | os.PathLike) -> pd.DataFrame:
-    """Scan a folder of corpora into one table, a row for each audio file, sorted by path.
+    """Scan a folder of corpora into one table, a row for each file, sorted by path.
 
     Each clip is decoded once, so that what cannot be read is known before anything is computed;
     what was learned is remembered in the cache for files of unchanged size and time.
@@ -60,14 +62,16 @@ def build_manifest(root: str | os.PathLike) -> pd.DataFrame:
     Parameters
     ----------
     root : path
-        Folder that holds `cremad`, `ravdess`, `tess`, `savee`, or some of them.
+        Folder that holds `cremad`, `ravdess`, `tess`, `savee`, or some of them, or corpora of your
+        own (`own.corpora_in`).
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. `path` is relative to `root`, with forward slashes; `seconds` is the
-        duration; `note` is empty or begins with one of `unusable`, `unknown name`, `copy`,
-        `silent`, `same bytes, other label`, `twin`.
+        Columns `COLUMNS`, the same on every machine. `path` is relative to `root`, with forward
+        slashes; `seconds` is the duration, rounded to microseconds; `note` is empty or begins with
+        one of `unusable`, `unknown name`, `copy`, `skipped`, `silent`, `same bytes, other label`,
+        `twin`. Files that are no clips, and folders that cannot be opened, are rows with a note.
 
     Raises
     ------
@@ -75,106 +79,50 @@ def build_manifest(root: str | os.PathLike) -> pd.DataFrame:
         If `root` holds none of the corpora.
     ManifestError
         If the corpora's folders hold no audio at all.
+    DeclarationError
+        If a `corpus.toml` cannot be used.
     """
     root = Path(root)
     check_root(root)
-    paths = [path for name in CORPORA for path in _audio_files(root / name)]
-    if not paths:
+    corpora = corpora_in(root)
+    entries = sorted(
+        (entry for folder in corpora for entry in find_files(root, folder)),
+        key=lambda entry: entry.path,
+    )
+    clips = [entry for entry in entries if not entry.other and not entry.problem]
+    if not clips and not any(entry.problem for entry in entries):
         raise ManifestError(f"the corpora's folders in {root} hold no .wav file; unzip them first")
-    relative = sorted(path.relative_to(root).as_posix() for path in paths)
-    facts = _inspect_all(root, relative)
-    rows = [_row(path, facts[path]) for path in relative]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table["age"] = table["age"].astype("Int64")
-    _note_copies(table)
-    _note_same_bytes(table)
-    return table
+    facts = facts_of(root, clips)
+    rows = [
+        _row(entry, facts.get(entry.path, Facts()), corpora[entry.path.split("/", 1)[0]])
+        for entry in entries
+    ]
+    _note_copies(rows)
+    _note_same_bytes(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_DTYPES)
 
 
-def _audio_files(folder: Path) -> Iterator[Path]:
-    """Yield the .wav files below a folder; links are not followed, macOS's `._` files skipped."""
-    for directory, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(directory, name)
-            is_clip = name.lower().endswith(".wav") and not name.startswith(".")
-            if is_clip and not path.is_symlink():
-                yield path
-
-
-def _row(path: str, facts: dict) -> dict:
+def _row(entry: Entry, facts: Facts, corpus: AnyCorpus) -> dict[str, object]:
     """Combine what the file name says with what the bytes say."""
-    corpus = CORPORA[path.split("/", 1)[0]]
-    row = dict.fromkeys(COLUMNS, "") | {"path": path, "corpus": corpus.name, "age": None}
-    row |= {name: facts[name] for name in ("seconds", "sample_rate", "sha256")}
+    row = dict.fromkeys(COLUMNS, "") | {"path": entry.path, "corpus": corpus.name, "age": None}
+    row |= {"seconds": facts.seconds, "sample_rate": facts.sample_rate, "sha256": facts.sha256}
+    if entry.other:
+        return row | {"note": f"{UNKNOWN}: {entry.other}"}
+    if entry.problem:
+        return row | {"note": f"{UNUSABLE}: {entry.problem}"}
     try:
-        row |= asdict(corpus.parse(path))
+        row |= vars(corpus.parse(entry.path))
     except LabelError as error:
         return row | {"note": f"{UNKNOWN}: {error}"}
-    if facts["problem"]:
-        row["note"] = f"{UNUSABLE}: {facts['problem']}"
-    elif facts["peak"] < SILENCE_PEAK:
+    if facts.problem:
+        row["note"] = f"{UNUSABLE}: {facts.problem}"
+    elif row["emotion"] == SKIP:
+        row["note"] = f"{SKIPPED}: its label was declared as {SKIP!r}"
+    elif facts.peak < SILENCE_PEAK:
         row["note"] = SILENT
+    if row["emotion"] == SKIP:
+        row["emotion"] = ""
     return row
-
-
-# --- what the bytes say ---------------------------------------------------------------------------
-
-_FACTS = {
-    "path": str,
-    "size": np.int64,
-    "mtime_ns": np.int64,
-    "sha256": str,
-    "seconds": np.float64,
-    "sample_rate": np.int64,
-    "peak": np.float64,
-    "problem": str,
-}
-
-
-def _inspect_all(root: Path, relative: list[str]) -> dict[str, dict]:
-    """Return what is known of each file, inspecting those that are new or changed."""
-    store = cache_dir() / "scans" / f"{digest(str(root.resolve()))}.csv"
-    known = _read_facts(store)
-    stats = {path: (root / path).stat() for path in relative}
-    fresh = {
-        row.path
-        for row in known.itertuples()
-        if row.path in stats
-        and (row.size, row.mtime_ns) == (stats[row.path].st_size, stats[row.path].st_mtime_ns)
-    }
-    todo = [path for path in relative if path not in fresh]
-    # Hashing and decoding release the interpreter's lock, so threads use every core.
-    found = Parallel(n_jobs=-1, prefer="threads")(delayed(inspect)(root / path) for path in todo)
-    new = [
-        {"path": path, "size": stats[path].st_size, "mtime_ns": stats[path].st_mtime_ns} | facts
-        for path, facts in zip(todo, found, strict=True)
-    ]
-    table = pd.concat(
-        [known[known["path"].isin(fresh)], pd.DataFrame(new, columns=list(_FACTS)).astype(_FACTS)]
-    ).sort_values("path", ignore_index=True)
-    if new or len(known) != len(table):
-        _write_atomically(store, table.to_csv(index=False))
-    return table.set_index("path").to_dict(orient="index")
-
-
-def _read_facts(store: Path) -> pd.DataFrame:
-    """Read remembered facts; a file that is absent or damaged is as good as none."""
-    empty = pd.DataFrame(columns=list(_FACTS)).astype(_FACTS)
-    if not store.exists():
-        return empty
-    try:
-        table = pd.read_csv(store, dtype=_FACTS, keep_default_na=False)
-    except ValueError:  # also what pandas raises for text that is no table
-        return empty
-    return table if list(table.columns) == list(_FACTS) else empty
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def inspect(path: str | os.PathLike) -> dict[str, object]:
@@ -190,70 +138,38 @@ def inspect(path: str | os.PathLike) -> dict[str, object]:
         `sha256`; `seconds`; `sample_rate` in Hz; `peak`, the largest absolute sample of full scale
         1.0; and `problem`, empty or the reason why the file is unusable.
     """
-    facts = {"sha256": "", "seconds": 0.0, "sample_rate": 0, "peak": 0.0, "problem": ""}
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        return facts | {"problem": f"cannot be opened ({error.strerror})"}
-    facts["sha256"] = hashlib.sha256(data).hexdigest()
-    if not data:
-        return facts | {"problem": "an empty file"}
-    if data.startswith(b"version https://git-lfs"):
-        return facts | {"problem": "a Git LFS pointer, not audio; fetch the real file"}
-    try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        return facts | {"problem": "not audio that libsndfile can read"}
-    facts |= {"seconds": len(samples) / rate, "sample_rate": rate}
-    if not samples.size:
-        return facts | {"problem": "no samples"}
-    if not np.isfinite(samples).all():
-        return facts | {"problem": "samples that are not finite numbers"}
-    missing = _missing_bytes(data)
-    if missing:
-        return facts | {"problem": f"truncated, {missing} bytes of audio are missing"}
-    return facts | {"peak": float(np.abs(samples).max())}
-
-
-def _missing_bytes(data: bytes) -> int:
-    """Return how many bytes a RIFF file's header promises beyond its end (libsndfile reads on)."""
-    position = 12 if data[:4] == b"RIFF" else len(data)
-    while position + 8 <= len(data):
-        chunk, length = struct.unpack_from("<4sI", data, position)
-        position += 8
-        # Recorders that stream leave the length at its maximum, which promises nothing.
-        if chunk == b"data" and length != 0xFFFFFFFF:
-            return max(0, position + length - len(data))
-        position += length + length % 2
-    return 0
+    return asdict(inspect_file(path))
 
 
 # --- what only the whole table says ---------------------------------------------------------------
 
 
-def _note_copies(table: pd.DataFrame) -> None:
-    """Mark second copies (same corpus, file name and bytes): the shallowest path stays."""
-    order = pd.DataFrame({"depth": table["path"].str.count("/"), "path": table["path"]})
-    ranked = table.loc[order.sort_values(["depth", "path"]).index]
-    ranked = ranked[~_begins_with(ranked["note"], (UNUSABLE, UNKNOWN))]
-    keys = [ranked["corpus"], ranked["path"].str.rsplit("/", n=1).str[-1], ranked["sha256"]]
-    first = ranked["path"].groupby(keys).transform("first")
-    copies = ranked.index[first != ranked["path"]]
-    table.loc[copies, "note"] = f"{COPY} of " + first.loc[copies]
-
-
-def _note_same_bytes(table: pd.DataFrame) -> None:
-    """Mark clips whose bytes occur under another name: under another label, or as a twin."""
-    for _, group in table[table["note"] == ""].groupby("sha256", sort=False):
-        if len(group) == 1:
+def _note_copies(rows: list[dict]) -> None:
+    """Mark second copies (same corpus, clip's name and bytes): the shallowest path stays."""
+    first: dict[tuple, str] = {}
+    for row in sorted(rows, key=lambda row: (row["path"].count("/"), row["path"])):
+        if row["note"].startswith((UNUSABLE, UNKNOWN)):
             continue
-        first = group["path"].iloc[0]
-        if group["emotion"].nunique() > 1:
-            for index in group.index:
-                other = group["path"].drop(index).iloc[0]
-                table.loc[index, "note"] = f"{CONFLICT}: {other}"
+        kept = first.setdefault((row["corpus"], row["name"], row["sha256"]), row["path"])
+        if kept != row["path"]:
+            row["note"] = f"{COPY} of {kept}"
+
+
+def _note_same_bytes(rows: list[dict]) -> None:
+    """Mark clips whose bytes occur under another name: under another label, or as a twin."""
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        if row["note"] == "":
+            groups.setdefault(row["sha256"], []).append(row)
+    for group in groups.values():
+        first, *rest = group
+        if all(row["emotion"] == first["emotion"] for row in rest):
+            for row in rest:
+                row["note"] = f"{TWIN} of {first['path']}"
         else:
-            table.loc[group.index[1:], "note"] = f"{TWIN} of {first}"
+            for row in group:
+                other = rest[0] if row is first else first
+                row["note"] = f"{CONFLICT}: {other['path']}"
 
 
 def _begins_with(notes: pd.Series, kinds: tuple[str, ...]) -> pd.Series:
@@ -286,27 +202,195 @@ def _view(table: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
     return table[keep].reset_index(drop=True)
 
 
-def check_manifest(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count what was found in each corpus.
+def manifest_text(manifest: pd.DataFrame) -> str:
+    """Return a manifest as CSV, the same text on every machine.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+
+    Returns
+    -------
+    str
+        Lines end with a newline alone.
+    """
+    return manifest.to_csv(index=False, lineterminator="\n")
+
+
+def save_manifest(manifest: pd.DataFrame, path: str | os.PathLike) -> Path:
+    """Save a manifest as CSV in UTF-8, whole or not at all.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        As `build_manifest` returns it, or a view of it.
+    path : path
+        File to write; one that is there is replaced.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ManifestError
+        If a column is missing, or the file cannot be written.
+    """
+    _check_columns(manifest.columns, "this table")
+    try:
+        write_atomically(Path(path), manifest_text(manifest))
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be written ({error.strerror})") from error
+    return Path(path)
+
+
+def read_manifest(path: str | os.PathLike) -> pd.DataFrame:
+    """Read what `save_manifest` wrote, with the same values and types.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read, or is not a manifest.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        table = pd.read_csv(
+            io.StringIO(text, newline=""),
+            # pandas' own way of reading decimals may differ from Python's in the last digit.
+            dtype=_DTYPES | {"seconds": "str"},
+            keep_default_na=False,
+            na_values={"age": [""]},
+        )
+        _check_columns(table.columns, str(path))
+        return table.astype({"seconds": "float64"})
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be opened ({error.strerror})") from error
+    except ManifestError:
+        raise
+    except ValueError as error:  # also what pandas raises for text that is no table
+        raise ManifestError(f"{path} is not a manifest: {error}") from error
+
+
+def _check_columns(columns: Iterable[str], what: str) -> None:
+    if list(columns) != list(COLUMNS):
+        raise ManifestError(
+            f"{what} is not a manifest: its columns are {', '.join(columns)}, "
+            f"not {', '.join(COLUMNS)}"
+        )
+
+
+# --- against what was published -------------------------------------------------------------------
+
+
+def check_files(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
+    """Say of each file whether it is what was published, and which published clips are missing.
 
     Parameters
     ----------
     manifest : pandas.DataFrame
         As `build_manifest` returns it.
+    synthetic : bool
+        Whether the folder holds the demo corpora (`Workspace.synthetic`), whose clips have the
+        names of published ones but not their sound.
 
     Returns
     -------
     pandas.DataFrame
-        A row per corpus present: `complete` (clips of a complete corpus), `found` (clips of the
-        article's view), `missing`, then how many files carry each kind of note.
+        `corpus`, `status` (one of `STATUSES`), `path` and `detail`, sorted by path in each corpus.
+        `unknown` is a file that is no clip of the corpus, `changed` a clip with other bytes than
+        the published ones. Nothing was published of the demo corpora and of added ones: there, a
+        clip that can be used is `found`.
     """
-    rows = {}
-    for name, group in manifest.groupby("corpus", sort=False):
-        complete, found = CORPORA[name].clips, len(article_view(group))
-        rows[name] = {"complete": complete, "found": found, "missing": max(0, complete - found)}
-        for kind in (COPY, UNKNOWN, UNUSABLE, SILENT, CONFLICT, TWIN):
-            rows[name][kind] = int(group["note"].str.startswith(kind).sum())
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("corpus")
+    rows = []
+    for corpus, group in manifest.groupby("corpus", sort=False):
+        reference = {} if synthetic else published(corpus)
+        seen = set()
+        names = {sha256: name for name, (_, sha256) in reference.items()}
+        for path, sha256, note in zip(group["path"], group["sha256"], group["note"], strict=True):
+            name = path.rsplit("/", 1)[-1]
+            if reference and name not in reference:
+                name = _clip_name(corpus, path)
+            status, detail = _status(note, bool(reference), sha256, reference.get(name))
+            if status != "unknown":
+                seen.add(name)
+            elif sha256 in names:
+                detail += f" (it holds the clip {names[sha256]})"
+            rows.append((corpus, status, path, detail))
+        rows += [
+            (corpus, "missing", path, "")
+            for name, (path, _) in reference.items()
+            if name not in seen
+        ]
+    return pd.DataFrame(rows, columns=["corpus", "status", "path", "detail"])
+
+
+def _clip_name(corpus: str, path: str) -> str:
+    """Return the name as the corpus spells it; nothing if the name is not one of its."""
+    try:
+        return CORPORA[corpus].parse(path).name
+    except LabelError:
+        return ""
+
+
+def _status(
+    note: str, compare: bool, sha256: str, reference: tuple[str, str] | None
+) -> tuple[str, str]:
+    for kind, status in (
+        (UNUSABLE, "unusable"),
+        (UNKNOWN, "unknown"),
+        (COPY, "duplicate"),
+        (SKIPPED, "skipped"),
+    ):
+        if note.startswith(kind):
+            return status, note.removeprefix(f"{kind}: ")
+    if not compare:
+        return "found", note
+    if reference is None:
+        return "unknown", "no clip of this name was published"
+    if sha256 != reference[1]:
+        return "changed", "its bytes are not the published ones"
+    return "found", note
+
+
+def check_manifest(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
+    """Count, in each corpus, what `check_files` says, and the notes of clips that were found.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        As `build_manifest` returns it.
+    synthetic : bool
+        As for `check_files`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per corpus present: `complete` (clips that were published), `found`, `missing`,
+        `changed`, `unknown`, `duplicate`, `unusable`, `skipped`, then how many clips are noted as
+        silent, as having the same bytes under another label, and as twins. Where nothing was
+        published, `complete`, `missing` and `changed` are not available.
+    """
+    files = check_files(manifest, synthetic=synthetic)
+    order = list(dict.fromkeys(manifest["corpus"]))
+    table = pd.crosstab(files["corpus"], files["status"])
+    table = table.reindex(index=order, columns=list(STATUSES), fill_value=0).astype("Int64")
+    complete = [0 if synthetic else len(published(name)) for name in order]
+    table.insert(0, "complete", pd.array(complete, dtype="Int64"))
+    table.loc[table["complete"] == 0, ["complete", "missing", "changed"]] = pd.NA
+    for kind in (SILENT, CONFLICT, TWIN):
+        noted = manifest.loc[manifest["note"].str.startswith(kind), "corpus"]
+        table[kind] = noted.value_counts().reindex(order, fill_value=0)
+    return table.rename_axis("corpus").rename_axis(None, axis=1)
 
 
 def manifest_digest(clips: pd.DataFrame) -> str:

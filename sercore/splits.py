@@ -65,7 +65,13 @@ def shared_share(clips: pd.DataFrame, split: Split, *, by: Sequence[str]) -> flo
     -------
     float
         Between 0 (nothing shared) and 1.
+
+    Raises
+    ------
+    SplitError
+        If some clips do not say who speaks, or what, and `by` asks for it.
     """
+    _require_known(clips, by)
     values = pd.MultiIndex.from_frame(clips[list(by)])
     return float(values[split.test].isin(values[split.train]).mean())
 
@@ -83,12 +89,29 @@ def check_disjoint(clips: pd.DataFrame, split: Split, *, by: Sequence[str]) -> N
     Raises
     ------
     SplitError
-        If a value occurs in both sets; the message counts and names some.
+        If a value occurs in both sets; the message counts and names some. Also if some clips do
+        not say who speaks, or what, and `by` asks for it.
     """
+    _require_known(clips, by)
     values = pd.MultiIndex.from_frame(clips[list(by)])
     shared = values[split.train].unique().intersection(values[split.test].unique())
     if len(shared):
         names = ", ".join("/".join(map(str, value)) for value in shared[:3])
         raise SplitError(
             f"{len(shared)} values of {', '.join(by)} occur in both sets, among them {names}"
+        )
+
+
+def _require_known(clips: pd.DataFrame, by: Sequence[str]) -> None:
+    """Raise unless every clip says who speaks, and what, where that is asked for."""
+    for column in ("speaker", "sentence"):
+        if column not in by or not (unknown := clips[column] == "").any():
+            continue
+        corpora = ""
+        if "corpus" in clips:
+            corpora = f" (in {', '.join(clips.loc[unknown, 'corpus'].unique())})"
+        raise SplitError(
+            f"the {column} of {unknown.sum()} of {len(clips)} clips is not known{corpora}, so "
+            f"nobody can say whether the sets share one; leave these clips out first, or give "
+            f"the corpus a corpus.toml whose pattern has a group {column}"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from sercore.config import Profile, cache_dir, load_profile
 from sercore.corpora import CORPORA
 from sercore.demo import is_demo, make_demo_corpora
+from sercore.own import DECLARATION, corpora_in
 
 _SHOWN_VERSIONS = ("tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
@@ -44,7 +45,7 @@ class Workspace:
 
     def __str__(self) -> str:
         audio = self.profile.audio
-        present = [corpus.title for name, corpus in CORPORA.items() if (self.root / name).is_dir()]
+        present = [corpus.title for corpus in corpora_in(self.root).values()]
         versions = [f"{name} {version(name)}" for name in _SHOWN_VERSIONS]
         reference = "each clip's minimum" if audio.mel_ref == "min" else f"{audio.mel_ref:g}"
         lines = [
@@ -63,7 +64,8 @@ def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
     Parameters
     ----------
     data : path, optional
-        Folder with `cremad`, `ravdess`, `tess`, `savee`, or some of them. Without it the variable
+        Folder with `cremad`, `ravdess`, `tess`, `savee`, some of them, or others
+        (`own.corpora_in`). Without it the variable
         `SER_DATA` decides, and without that the demo corpora are used.
 
     Returns
@@ -74,6 +76,8 @@ def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
     ------
     NoDataError
         If the folder is not there or holds none of the corpora.
+    DeclarationError
+        If a `corpus.toml` in it cannot be used.
     """
     data = data or os.environ.get("SER_DATA")
     if data:
@@ -86,10 +90,13 @@ def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
 
 def check_root(root: Path) -> None:
     """Raise `NoDataError` unless `root` holds at least one corpus's folder."""
-    if any((root / name).is_dir() for name in CORPORA):
-        return
-    folders = ", ".join(CORPORA)
-    problem = f"holds none of the folders {folders}" if root.is_dir() else "does not exist"
+    try:
+        if corpora_in(root):
+            return
+        folders = ", ".join(CORPORA)
+        problem = f"holds none of the folders {folders}, and no folder with a {DECLARATION}"
+    except OSError as error:
+        problem = f"cannot be opened ({error.strerror})" if root.exists() else "does not exist"
     raise NoDataError(
         f"the data folder {root} {problem}. Three ways to get data: "
         "leave DATA and SER_DATA unset to use the synthetic demo corpora; download the corpora "

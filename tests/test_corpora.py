@@ -4,10 +4,12 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sercore.corpora import CORPORA, EMOTIONS, LABELS, LabelError, parse
+
+PATIENT = settings(deadline=None)  # a busy machine is no bug
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,17 @@ def test_known_names(name, speaker, sex, emotion, intensity, sentence):
         ("03-01-09-01-01-01-01.wav", "bad emotion code '09'"),
         ("OAF_back_cross.wav", "bad emotion code 'cross'"),
         ("XX_a01.wav", "bad speaker code 'XX' .* DC, JE, JK, KL"),
+        ("1001_XYZ_ANG_XX.wav", "bad sentence code 'XYZ' .* expected one of DFA, IEO"),
+        ("1001_IEO_ANG_XX.wav", "bad combination in 1001_IEO_ANG_XX.wav: sentence IEO has LO"),
+        ("1001_DFA_ANG_HI.wav", "bad combination"),
+        ("1001_IEO_NEU_LO.wav", "bad combination"),
+        ("03-01-05-01-03-01-12.wav", "bad sentence code '03' .* expected one of 01, 02"),
+        ("03-01-05-01-01-00-12.wav", "bad take code '00'"),
+        ("03-01-01-02-01-01-12.wav", r"neutral \(01\) has no strong intensity"),
+        ("03-01-05-01-01-01-25.wav", "bad speaker code '25' .* expected one of 01 to 24"),
+        ("DC_a16.wav", "a has sentences 01 to 15"),
+        ("DC_n31.wav", "n has sentences 01 to 30"),
+        ("DC_su00.wav", "su has sentences 01 to 15"),
     ],
 )
 def test_bad_codes_name_the_file_and_the_alternatives(name, message):
@@ -50,7 +63,26 @@ def test_bad_codes_name_the_file_and_the_alternatives(name, message):
         parse(name)
 
 
-@pytest.mark.parametrize("name", ["recording.wav", "", "02-01-05-01-02-01-12.wav", "DC_a01.mp3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "recording.wav",
+        "",
+        ".wav",
+        "02-01-05-01-02-01-12.wav",
+        "DC_a01.mp3",
+        "DC_a01 .wav",
+        " DC_a01.wav",
+        "DC_a01 (1).wav",
+        "DC_a01.wav\n",
+        "dc_a01.wav",
+        "DC_A01.wav",
+        "OA_back_angry.wav",
+        "1040_ITH_ANG_X.wav",
+        "03-01-05-01-02-01-\N{ARABIC-INDIC DIGIT ONE}\N{ARABIC-INDIC DIGIT TWO}.wav",
+        "\N{FULLWIDTH LATIN CAPITAL LETTER D}C_a01.wav",
+    ],
+)
 def test_names_of_no_grammar_are_refused(name):
     with pytest.raises(LabelError):
         parse(name)
@@ -80,6 +112,81 @@ def test_no_name_follows_two_grammars():
         assert sum(bool(other.pattern.fullmatch(stem)) for other in CORPORA.values()) == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["savee/DC/a01.wav", "AudioData/DC/a01.wav", "savee/DC/DC_a01.WAV"]
+)
+def test_the_makers_own_savee_has_the_speaker_in_the_folder(path):
+    labels = CORPORA["savee"].parse(path)
+    assert (labels.name, labels.speaker, labels.sentence) == ("DC_a01.wav", "savee_DC", "a01")
+
+
+@pytest.mark.parametrize("path", ["savee/a01.wav", "savee/XX/a01.wav", "savee/DC/z01.wav"])
+def test_a_savee_clip_without_its_speaker_is_refused(path):
+    with pytest.raises(LabelError):
+        parse(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("OA_bite_neutral.wav", "OAF_bite_neutral.wav"),
+        ("1040_ITH_SAD_X.wav", "1040_ITH_SAD_XX.wav"),
+        ("DC_a01.WAV", "DC_a01.wav"),
+    ],
+)
+def test_a_misspelt_name_comes_back_right(written, meant):
+    assert parse(written).name == meant
+
+
+def codes_of(corpus):
+    """Strings of the codes that the corpus has, right and wrong combinations of them."""
+    tables = {
+        "speaker": corpus.speakers,
+        "emotion": corpus.emotions,
+        "intensity": corpus.intensities,
+        "take": corpus.takes,
+        "sentence": corpus.sentences or ("back", "youth", "a01", "n30", "su15"),
+    }
+    fields = [name for name in tables if f"{{{name}}}" in corpus.template]
+    return st.fixed_dictionaries({name: st.sampled_from(list(tables[name])) for name in fields})
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=list(CORPORA))
+@PATIENT
+@given(st.data())
+def test_what_is_put_together_is_taken_apart_again(corpus, data):
+    codes = data.draw(codes_of(corpus))
+    name = corpus.format(codes)
+    try:
+        parsed = corpus.codes(name)
+    except LabelError as error:  # codes that the corpus never puts together
+        assert name in str(error)
+    else:
+        assert codes.items() <= parsed.items() and corpus.format(parsed) == name
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=list(CORPORA))
+@PATIENT
+@given(st.data())
+def test_what_parses_is_formatted_back_to_the_same_name(corpus, data):
+    stem = data.draw(st.from_regex(corpus.pattern, fullmatch=True))
+    try:
+        assert corpus.parse(f"{stem}.wav").name == f"{stem}.wav"
+    except LabelError as error:
+        assert "expected one of" in str(error) or "bad combination" in str(error)
+
+
+@PATIENT
+@given(st.text(), st.sampled_from(list(CORPORA)))
+def test_any_other_text_is_refused_with_the_pattern_expected(stem, name):
+    corpus = CORPORA[name]
+    assume(not corpus.pattern.fullmatch(stem))
+    with pytest.raises(LabelError) as error:
+        corpus.parse(f"{stem}.wav".replace("/", "_"))
+    assert corpus.grammar in str(error.value) or "bad " in str(error.value)
+
+
+@PATIENT
 @given(st.text())
 def test_no_text_is_more_than_refused(name):
     with contextlib.suppress(LabelError):

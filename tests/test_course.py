@@ -342,7 +342,7 @@ def commands(monkeypatch):
     """The command line with the work itself left out; its variables are put back afterwards."""
     for name in ("SER_DATA", "SER_PROFILE"):
         monkeypatch.setenv(name, "")
-    monkeypatch.setattr(command_line, "run_course", lambda workspace: None)
+    monkeypatch.setattr(course, "run_course", lambda workspace: None)
     return command_line.main
 
 
@@ -350,7 +350,7 @@ def test_course_takes_data_with_a_space_and_a_profile(commands, monkeypatch, tmp
     root = tmp_path / "my data"
     (root / "tess").mkdir(parents=True)
     seen = []
-    monkeypatch.setattr(command_line, "run_course", seen.append)
+    monkeypatch.setattr(course, "run_course", seen.append)
     assert commands(["course", "--data", str(root), "--profile", "article"]) == 0
     assert (seen[0].root, seen[0].profile.name) == (root, "article")
 
@@ -385,7 +385,7 @@ def test_ctrl_c_has_exit_status_130(commands, monkeypatch, capsys, tmp_path):
         raise KeyboardInterrupt
 
     (tmp_path / "tess").mkdir()
-    monkeypatch.setattr(command_line, "run_course", interrupt)
+    monkeypatch.setattr(course, "run_course", interrupt)
     assert commands(["course", "--data", str(tmp_path)]) == 130
     assert "Traceback" not in capsys.readouterr().err
 

@@ -14,12 +14,16 @@ PACKAGE = Path(sercore.__file__).parent
 # speak is demo's worker in a process of its own.
 ORDER = (
     "config",
+    "scan",
     "corpora",
+    "own",
     "collect",
     "speak",
     "demo",
     "workspace",
+    "index",
     "manifest",
+    "check",
     "features",
     "splits",
     "datasets",

@@ -53,3 +53,19 @@ def test_shared_share_counts_combinations():
     split = Split(np.array([0, 3]), np.array([1, 2]))
     assert shared_share(table, split, by=["speaker"]) == 1
     assert shared_share(table, split, by=["speaker", "sentence"]) == 0
+
+
+@pytest.mark.parametrize("column", ["speaker", "sentence"])
+@pytest.mark.parametrize("function", [check_disjoint, shared_share])
+def test_an_unknown_speaker_or_sentence_is_refused_with_a_reason(function, column):
+    table = clips().assign(corpus=["mine", "tess"] * 50)
+    table.loc[[0, 2], column] = ""
+    with pytest.raises(
+        SplitError, match=rf"the {column} of 2 of 100 clips is not known \(in mine\)"
+    ):
+        function(table, random_split(table), by=[column])
+
+
+def test_what_is_not_asked_for_may_be_unknown():
+    table = clips().assign(speaker="")
+    assert shared_share(table, random_split(table), by=["sentence"]) == 1
