@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -170,7 +171,15 @@ def test_course_without_scores_says_so(tmp_path, capsys):
     assert f"\n{NO_SCORES}\n" in capsys.readouterr().out
 
 
-def test_ctrl_c_ends_the_run(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Heed SIGINT even where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_the_run(tmp_path, interruptible):
     source = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)"
     write_notebook(tmp_path, "01_slow", source)
     workspace = make_workspace(tmp_path, synthetic=True)
