@@ -1,8 +1,7 @@
 """Helpers of the course on recognising emotion in speech.
 
-Each module has one job, and a module imports only from those that come earlier in the data's way:
-config, corpora, collect, demo, workspace, manifest, features, splits, datasets, models, training,
-evaluation, figures, stored, pages, course. Importing the package itself imports none of them.
+Each module has one job, and a module imports only from those that come earlier in the data's way;
+the order is in `tests/test_layers.py`. Importing the package itself imports none of them.
 """
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sercore.check import CheckError, check_data
 from sercore.collect import CollectError, collect_all
-from sercore.config import PROFILES, load_profile
+from sercore.config import PROFILES, CacheError, load_profile
 from sercore.corpora import CORPORA
 from sercore.demo import DemoError
 from sercore.manifest import ManifestError
@@ -50,7 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message says what to do, so that no traceback is needed."""
-    errors = (CheckError, CollectError, DeclarationError, DemoError, ManifestError, NoDataError)
+    errors = (
+        CacheError,
+        CheckError,
+        CollectError,
+        DeclarationError,
+        DemoError,
+        ManifestError,
+        NoDataError,
+    )
     # What was never imported cannot have raised.
     course = sys.modules.get("sercore.course")
     return (*errors, course.CourseError) if course else errors

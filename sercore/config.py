@@ -201,7 +201,7 @@ PROFILES: dict[str, Profile] = {
             audio=_COMPACT_AUDIO,
             # Small batches: with a few hundred clips, batches of 32 are too few steps for the
             # moving averages of batch normalisation, and the test figures stay at chance.
-            training=TrainConfig(max_epochs=15, shuffle=True, batch_size=8),
+            training=TrainConfig(max_epochs=14, shuffle=True, batch_size=8),
         ),
         Profile(
             name="laptop",
@@ -224,7 +224,7 @@ def load_profile(name: str | None = None) -> Profile:
     ----------
     name : str, optional
         One of `PROFILES`. Without it the variable `SER_PROFILE` decides, and without that
-        `"laptop"` where `SER_DATA` names real corpora and `"demo"` where it does not.
+        `"laptop"` where `SER_DATA` names a folder and `"demo"` where it does not.
 
     Returns
     -------
@@ -243,9 +243,30 @@ def load_profile(name: str | None = None) -> Profile:
     return PROFILES[chosen]
 
 
+class CacheError(RuntimeError):
+    """A cache folder that cannot be used."""
+
+
 def cache_dir() -> Path:
-    """Return the folder for features, runs and demo corpora: `SER_CACHE` or the user's cache."""
-    chosen = os.environ.get("SER_CACHE")
-    return (
-        Path(chosen).expanduser().resolve() if chosen else platformdirs.user_cache_path("sercore")
-    )
+    """Return the folder for features, runs and demo corpora: `SER_CACHE` or the user's cache.
+
+    Returns
+    -------
+    Path
+        Absolute; made if it was not there.
+
+    Raises
+    ------
+    CacheError
+        If it is not there and cannot be made.
+    """
+    chosen = os.environ.get("SER_CACHE") or platformdirs.user_cache_path("sercore")
+    folder = Path(chosen).expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheError(
+            f"the cache folder {folder} cannot be made ({error.strerror}); "
+            "point SER_CACHE at a folder that you may write to"
+        ) from error
+    return folder

@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from sercore.config import cache_dir
 from sercore.pages import (
     CellFailure,
     ChapterRun,
@@ -196,6 +197,8 @@ def run_notebooks(paths: list[Path], *, workspace: Workspace, dpi: int) -> Itera
     # A backend chosen for scripts would leave the chapters without pictures.
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     environment["SER_DATA"] = str(workspace.root)
+    # The kernels run in the notebooks' folder, where a relative name would mean another one.
+    environment["SER_CACHE"] = str(cache_dir())
     environment["SER_PROFILE"] = workspace.profile.name
     environment["SER_DPI"] = str(dpi)
     progress = Progress(len(paths))

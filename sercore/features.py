@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 import librosa
 import numpy as np
@@ -29,6 +33,8 @@ dB of full scale, and onsets per second of speech."""
 
 _STORE_FORMAT = 1  # raised whenever the same configuration would give other numbers
 _REPORT_EVERY = 2_000  # clips
+_COMMIT_EVERY = 64  # clips
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
 
 
 class FeatureError(ValueError):
@@ -302,15 +308,16 @@ class _Store:
         if not settings_file.exists() or settings_file.read_text(encoding="utf-8") != expected:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            for file in (self.index_file, *map(self._file, self.shapes)):
-                file.touch()
             settings_file.write_text(expected, encoding="utf-8")
-        n_rows = self.index_file.stat().st_size // self._LINE
+        for file in (self.index_file, *map(self._file, self.shapes)):
+            file.touch()  # one that was deleted holds no rows
+        lines = self.index_file.read_bytes().split(b"\n")[:-1]
+        keys = [line.decode() for line in takewhile(_SHA256.fullmatch, lines)]
+        n_rows = len(keys)
         for kind in self.shapes:
             n_rows = min(n_rows, self._file(kind).stat().st_size // self._row_bytes(kind))
         self._truncate(n_rows)
-        keys = self.index_file.read_text(encoding="ascii").split()
-        return {key: row for row, key in enumerate(keys)}
+        return {key: row for row, key in enumerate(keys[:n_rows])}
 
     def _truncate(self, n_rows: int) -> None:
         sizes = {self._file(kind): n_rows * self._row_bytes(kind) for kind in self.shapes}
@@ -329,18 +336,21 @@ class _Store:
         """Compute the missing rows and write them in order; on an error the store stays valid."""
         started = time.perf_counter()
         files = {kind: self._file(kind).open("ab") for kind in self.shapes}
+        written: list[str] = []
         try:
-            with self.index_file.open("a", encoding="ascii", newline="\n") as index:
+            try:
                 for done, (key, arrays) in enumerate(self._compute(missing, root), start=1):
                     for kind, file in files.items():
                         file.write(arrays[kind].astype(self.config.dtype).tobytes())
-                        file.flush()
-                    index.write(f"{key}\n")
-                    index.flush()
+                    written.append(key)
+                    if len(written) == _COMMIT_EVERY:
+                        self._commit(files, written)
                     if report and (done % _REPORT_EVERY == 0 or done == len(missing)):
                         seconds = time.perf_counter() - started
                         names = " and ".join(self.shapes)
                         report(f"{names}: {done} of {len(missing)} clips, {seconds:.0f} s")
+            finally:
+                self._commit(files, written)
         except OSError as error:
             raise FeatureError(
                 f"features could not be written to {self.folder} ({error.strerror}); what was "
@@ -349,6 +359,15 @@ class _Store:
         finally:
             for file in files.values():
                 file.close()
+
+    def _commit(self, files: dict[str, BinaryIO], written: list[str]) -> None:
+        """Enter rows in the index, once they are on the disk: even a power cut leaves no gap."""
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        with self.index_file.open("a", encoding="ascii", newline="\n") as index:
+            index.writelines(f"{key}\n" for key in written)
+        written.clear()
 
     def _compute(
         self, missing: dict[str, str], root: Path
@@ -377,4 +396,6 @@ class _Store:
     def array(self, kind: str, n_rows: int) -> np.ndarray:
         """Map the first `n_rows` rows of a kind, read-only."""
         shape = (n_rows, *self.shapes[kind])
+        if n_rows == 0:  # an empty file cannot be mapped
+            return np.empty(shape, dtype=self.config.dtype)
         return np.memmap(self._file(kind), dtype=self.config.dtype, mode="r", shape=shape)

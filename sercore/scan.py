@@ -18,12 +18,13 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from sercore.config import cache_dir, digest
+from sercore.config import CacheError, cache_dir, digest
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "corpus.toml"}  # and everything that begins with a dot
 # Control characters, and lone surrogates: what bytes that are not UTF-8 become in a name.
 _NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_MEMORY_FORMAT = 2  # raised whenever the same bytes would give other facts
+_LOUDEST = 1e6  # a power computed from much more is no longer a finite float32
+_MEMORY_FORMAT = 3  # raised whenever the same bytes would give other facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,9 @@ def facts_of(root: str | os.PathLike, clips: Sequence[Entry]) -> dict[str, Facts
         facts.update(zip(todo, bar, strict=True))
     finally:
         if len(facts) > before or len(known) != len(facts):
-            _remember(memory, {path: (stamps[path], facts[path]) for path in facts})
+            # What could not be opened may be open next time, with the same size and time.
+            read = {path: (stamps[path], found) for path, found in facts.items() if found.sha256}
+            _remember(memory, read)
     return facts
 
 
@@ -194,7 +197,13 @@ def _recall(memory: Path) -> dict[str, tuple[tuple[int, int], Facts]]:
 def _remember(memory: Path, known: dict[str, tuple[tuple[int, int], Facts]]) -> None:
     files = {path: [*stamp, *astuple(facts)] for path, (stamp, facts) in known.items()}
     text = json.dumps({"format": _MEMORY_FORMAT, "files": files}, separators=(",", ":"))
-    write_atomically(memory, text)
+    try:
+        write_atomically(memory, text)
+    except OSError as error:
+        raise CacheError(
+            f"what was read cannot be remembered in {memory.parent} ({error.strerror}); "
+            "make room, or point SER_CACHE elsewhere"
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -230,7 +239,8 @@ def inspect_file(path: str | os.PathLike) -> Facts:
         return Facts(sha256, problem="a Git LFS pointer, not audio; fetch the real file")
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
+    # A damaged header can ask for any amount of memory.
+    except (soundfile.SoundFileError, MemoryError, ValueError):
         return Facts(sha256, problem="not audio that libsndfile can read")
     # Microseconds are finer than any sample, and short enough to be read in a table.
     seconds = round(len(samples) / rate, 6)
@@ -241,17 +251,24 @@ def inspect_file(path: str | os.PathLike) -> Facts:
     if missing := _missing_bytes(data):
         problem = f"truncated, {missing} bytes of audio are missing"
         return Facts(sha256, seconds, rate, problem=problem)
-    return Facts(sha256, seconds, rate, float(np.abs(samples).max()))
+    peak = float(np.abs(samples).max())
+    if peak > _LOUDEST:
+        return Facts(sha256, seconds, rate, problem=f"samples up to {peak:.0e} of full scale")
+    return Facts(sha256, seconds, rate, peak)
 
 
 def _missing_bytes(data: bytes) -> int:
-    """Return how many bytes a RIFF file's header promises beyond its end (libsndfile reads on)."""
-    position = 12 if data[:4] == b"RIFF" else len(data)
-    while position + 8 <= len(data):
-        chunk, length = struct.unpack_from("<4sI", data, position)
+    """Return how many bytes a WAV or AIFF header promises beyond its end (libsndfile reads on)."""
+    order = {b"RIFF": "<", b"RF64": "<", b"FORM": ">"}.get(data[:4])
+    position, long_length = 12, None
+    while order and position + 8 <= len(data):
+        chunk, length = struct.unpack_from(f"{order}4sI", data, position)
         position += 8
-        # Recorders that stream leave the length at its maximum, which promises nothing.
-        if chunk == b"data" and length != 0xFFFFFFFF:
-            return max(0, position + length - len(data))
+        if chunk == b"ds64" and position + 16 <= len(data):
+            (long_length,) = struct.unpack_from("<Q", data, position + 8)
+        if chunk in (b"data", b"SSND"):
+            # Recorders that stream leave the length at its maximum, which promises nothing.
+            promised = long_length if length == 0xFFFFFFFF else length
+            return max(0, position + (promised or 0) - len(data))
         position += length + length % 2
     return 0

@@ -17,6 +17,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from sercore.config import cache_dir
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 STORE_DPI = 72
@@ -34,7 +36,7 @@ _LOG_LINE = re.compile(
     r"|To enable the following instructions: )"
 )
 _ABSOLUTE_PATH = re.compile(
-    r"(?<![\w.~/-])(?:file://)?/(?:home|root|Users|tmp|private|var|mnt|media|usr|opt)/"
+    r"(?<![\w.~/-])(?:file://)?/(?:home|root|Users|tmp|private|var|mnt|media|usr|opt|srv|data|work|workspace|Volumes)/"
     r"|(?<!\w)[A-Za-z]:\\+\w"
 )
 
@@ -152,7 +154,7 @@ def path_problems(notebook: NotebookNode, *, data: Path | None = None) -> list[s
 
 
 def _private_folders() -> set[str]:
-    folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir())]
+    folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
     # The root of a drive, a home in some containers, is a part of every URL.
     return {str(folder) for folder in folders if folder.parent != folder}
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -108,7 +108,7 @@ def train(
     split : Split
     audio, training : AudioConfig, TrainConfig
     kind : str
-        Feature kind, part of the key.
+        Name of the features, part of the key: give features of your own a name of their own.
     seed : int
         Decides weights, dropout and shuffling, never the split.
     retrain : bool
@@ -128,6 +128,11 @@ def train(
     keras.utils.set_random_seed(seed)
     model = build()
     _check_model(model, features)
+    if len(features) != len(clips):
+        raise TrainingError(
+            f"there are features of {len(features)} clips, but {len(clips)} clips; "
+            "extract them from this very table"
+        )
     settings = {
         "format": _RUN_FORMAT,
         "manifest": manifest_digest(clips),
@@ -135,7 +140,7 @@ def train(
         "kind": kind,
         "audio": asdict(audio),
         "training": asdict(training),
-        "model": _without_names(model.get_config()),
+        "model": _graph(model),
         "seed": seed,
     }
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
@@ -234,14 +239,36 @@ def _check_model(model: keras.Model, features: Features) -> None:
         )
 
 
-def _without_names(config: object) -> object:
-    """Drop layer names and the like, which count up in a session and change no number."""
+def _graph(model: keras.Model) -> object:
+    """Return a model's configuration with its layers' names numbered in the order they occur.
+
+    Keras counts names up in a session (`dense`, `dense_1`, …), and a name changes no number.
+    """
+    config = json.loads(model.to_json())
+    names: dict[str, str] = {}
+    for name in _layer_names(config):
+        names.setdefault(name, f"layer {len(names)}")
+    return _renamed(config["config"], names)
+
+
+def _layer_names(config: object) -> Iterator[str]:
     if isinstance(config, dict):
-        dropped = ("name", "build_config", "registered_name")
-        return {key: _without_names(value) for key, value in config.items() if key not in dropped}
-    if isinstance(config, (list, tuple)):
-        return [_without_names(value) for value in config]
-    return config
+        # A dtype policy has a name as well, but that one decides numbers.
+        own = config.get("config")
+        if isinstance(own, dict) and "name" in own and config.get("class_name") != "DTypePolicy":
+            yield own["name"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from _layer_names(value)
+
+
+def _renamed(config: object, names: dict[str, str]) -> object:
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_renamed(value, names) for value in config]
+    return names.get(config, config) if isinstance(config, str) else config
 
 
 class _Fit:
@@ -357,13 +384,20 @@ class _Keeper(keras.callbacks.Callback):
             with np.load(self.path) as archive:
                 saved = {key: archive[key] for key in archive.files}
             notes = json.loads(str(saved["notes"]))
+            variables = self._variables()
+            values = [saved[f"variable_{i}"] for i in range(len(variables))]
+            fits = [
+                value.shape == tuple(v.shape) for value, v in zip(values, variables, strict=True)
+            ]
+            if not all(fits):
+                raise ValueError("the state of another model")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             self.fit.say("the saved state of this run is damaged; training starts again")
             return None
-        for i, variable in enumerate(self._variables()):
-            variable.assign(saved[f"variable_{i}"])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
         self.history, self.stopped = notes["history"], notes["stopped"]
         self.fit.say(f"going on after epoch {self.epochs_done}")
         return saved | {"notes": notes}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sercore.config import PROFILES, cache_dir, digest, load_profile
+from sercore.config import PROFILES, CacheError, cache_dir, digest, load_profile
 
 ARTICLE = PROFILES["article"]
 
@@ -82,6 +82,13 @@ def test_unknown_profile_names_the_alternatives():
 def test_digest_ignores_key_order_and_sees_values():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_a_cache_that_cannot_be_made_is_named(monkeypatch, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CacheError, match="cannot be made.*point SER_CACHE at a folder"):
+        cache_dir()
 
 
 def test_cache_dir_follows_the_variable(monkeypatch, tmp_path: Path):

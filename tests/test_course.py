@@ -180,7 +180,7 @@ def interruptible():
 
 
 def test_ctrl_c_ends_the_run(tmp_path, interruptible):
-    source = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(600)"
+    source = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(30)"
     write_notebook(tmp_path, "01_slow", source)
     workspace = make_workspace(tmp_path, synthetic=True)
     with pytest.raises(KeyboardInterrupt):

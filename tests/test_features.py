@@ -172,6 +172,29 @@ def test_what_was_cut_off_is_computed_again_with_the_same_bytes(clips, root, tmp
     assert {key: path.read_bytes() for key, path in files.items()} == whole
 
 
+@pytest.mark.parametrize("name", ["mel.bin", "mfcc.bin", "index.txt"])
+def test_a_deleted_part_is_made_again(clips, root, tmp_path, name):
+    extract(clips, root)
+    files = store_files(tmp_path)
+    whole = {key: path.read_bytes() for key, path in files.items()}
+    files[name].unlink()
+    extract(clips, root)
+    assert {key: path.read_bytes() for key, path in files.items()} == whole
+
+
+def test_a_damaged_index_never_shifts_rows(clips, root, tmp_path):
+    extract(clips, root)
+    index = store_files(tmp_path)["index.txt"]
+    whole = index.read_bytes()
+    index.write_bytes(whole[: 3 * 65] + b" " * 64 + b"\n" + whole[4 * 65 :])
+    extract(clips, root)
+    assert index.read_bytes() == whole
+
+
+def test_no_clips_have_no_features(clips, root):
+    assert extract(clips[:0], root)[:].shape == (0, 16, 32)
+
+
 def test_a_store_made_by_other_settings_is_remade(clips, root, tmp_path):
     extract(clips, root)
     files = store_files(tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from sercore import manifest as m
 from sercore import scan
@@ -163,6 +164,25 @@ def not_finite(path):
     write_clip(path, samples, subtype="FLOAT")
 
 
+def far_too_loud(path):
+    samples = tone(300)
+    samples[10] = 1e30
+    write_clip(path, samples, subtype="FLOAT")
+
+
+def endless(path):
+    """A FLAC file whose header promises more samples than any memory holds."""
+    soundfile.write(path, tone(300), 8_000, format="FLAC")
+    data = bytearray(path.read_bytes())
+    data[21:26] = bytes([data[21] | 0x0F, 255, 255, 255, 255])
+    path.write_bytes(data)
+
+
+def truncated_aiff(path):
+    soundfile.write(path, tone(300), 8_000, format="AIFF")
+    path.write_bytes(path.read_bytes()[:-500])
+
+
 def no_samples(path):
     write_clip(path, np.zeros(0))
 
@@ -176,6 +196,9 @@ def no_samples(path):
         (text, "not audio"),
         (not_finite, "not finite"),
         (no_samples, "no samples"),
+        (far_too_loud, "samples up to 1e+30"),
+        (endless, "not audio"),
+        (truncated_aiff, "truncated, 500 bytes"),
     ],
 )
 def test_unusable_audio_is_left_out_with_its_reason(root, spoil, reason):
@@ -197,8 +220,6 @@ def test_a_stream_without_a_length_is_not_truncated(root):
 
 
 def test_aiff_named_wav_is_read(root):
-    import soundfile
-
     path = root / "savee" / "ALL" / "DC_a04.wav"
     soundfile.write(path, tone(300), 8_000, format="AIFF")
     assert note_of(m.build_manifest(root), "DC_a04.wav") == ""

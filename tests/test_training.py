@@ -39,10 +39,10 @@ def run_small(root: Path, *, recipe=RECIPE, build=small_model, **options) -> t.R
     """Train the small model on the tiny corpus in `root`."""
     clips = article_view(build_manifest(root))
     features = extract(clips, root, config=TINY, kind="mfcc", report=None)
-    settings = {"name": "small", "audio": TINY, "kind": "mfcc", "report": None} | options
+    settings = {"name": "small", "audio": TINY, "kind": "mfcc", "features": features}
+    settings |= {"report": None} | options
     return t.train(
         build,
-        features=features,
         clips=clips,
         split=random_split(clips),
         training=recipe,
@@ -132,6 +132,26 @@ def test_layer_names_do_not_make_another_run(data, cache):
     assert run_small(data).folder == run_small(data).folder  # Keras has counted its names up
 
 
+def functional(units=4, policy="float32"):
+    x = keras.layers.Input((16, 32, 1))
+    y = keras.layers.Flatten()(x)
+    y = keras.layers.Dense(units, dtype=policy)(y)
+    return keras.Model(x, keras.layers.Dense(7, activation="softmax")(y))
+
+
+def test_the_graph_forgets_counted_names_and_nothing_else():
+    graphs = [t._graph(functional(**change)) for change in ({}, {}, {"units": 5})]
+    assert graphs[0] == graphs[1] != graphs[2]
+    assert t._graph(functional(policy="mixed_float16")) != graphs[0]
+
+
+def test_features_of_another_table_are_refused(data, cache):
+    clips = article_view(build_manifest(data))
+    features = extract(clips[:-1], data, config=TINY, kind="mfcc", report=None)
+    with pytest.raises(t.TrainingError, match="features of 41 clips, but 42 clips"):
+        run_small(data, features=features)
+
+
 @pytest.mark.parametrize("file", ["run.json", "predictions.csv", "best.weights.h5", "history.csv"])
 def test_a_run_cut_off_or_altered_is_made_again(data, cache, file):
     run = run_small(data)
@@ -153,7 +173,18 @@ def test_a_run_of_other_settings_in_its_folder_is_not_read(data, cache):
     assert lines[0].startswith("epoch   1")
 
 
-def test_a_damaged_state_starts_again_and_says_so(data, cache):
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def of_another_model(path):
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **(arrays | {"variable_0": np.zeros((1, 2))}))
+
+
+@pytest.mark.parametrize("spoil", [cut_off, of_another_model])
+def test_a_damaged_state_starts_again_and_says_so(data, cache, spoil):
     class Killed(BaseException):
         pass
 
@@ -163,7 +194,7 @@ def test_a_damaged_state_starts_again_and_says_so(data, cache):
     with pytest.raises(Killed):
         run_small(data, report=die)
     (state,) = cache.glob("runs/*/state.npz")
-    state.write_bytes(state.read_bytes()[:100])
+    spoil(state)
     lines = []
     run_small(data, report=lines.append)
     assert lines[0] == "the saved state of this run is damaged; training starts again"
@@ -213,6 +244,7 @@ root, stop_after = Path(sys.argv[1]), int(sys.argv[2])
 recipe = replace(RECIPE, max_epochs=8, learning_rate=0.05, plateau_patience=1, stop_patience=4)
 
 def report(line):
+    print(line, flush=True)
     if line.startswith(f"epoch {stop_after:3}"):
         os._exit(9)  # as a killed process ends: no handler runs
 
@@ -225,16 +257,22 @@ np.savez(sys.argv[3] + ".npz", *run.model().get_weights())
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
     """History and weights within 1e-6, with a learning rate cut and patience on the way."""
 
-    def run(cache: str, stop_after: int) -> int:
+    def run(cache: str, stop_after: int) -> tuple[int, list[str]]:
         environment = os.environ | {"SER_CACHE": str(tmp_path / cache / "cache")}
         command = [sys.executable, "-c", RESUME, str(data), str(stop_after), str(tmp_path / cache)]
         root = Path(__file__).parents[1]
-        return subprocess.run(command, env=environment, cwd=root, capture_output=True).returncode
+        done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True)
+        return done.returncode, [line[:16].strip() for line in done.stdout.splitlines()]
 
-    assert run("whole", 0) == 0
-    assert run("cut", 3) == 9
-    assert run("cut", 5) == 9
-    assert run("cut", 0) == 0
+    epochs = [f"epoch {n:3}" for n in range(1, 9)]
+    status, lines = run("whole", 0)
+    assert (status, [line[:9] for line in lines]) == (0, epochs)
+    status, lines = run("cut", 5)
+    assert (status, [line[:9] for line in lines]) == (9, epochs[:5])
+    # The fifth epoch was kept before its line was printed.
+    status, lines = run("cut", 0)
+    assert status == 0 and lines[0] == "going on after e"
+    assert [line[:9] for line in lines[1:]] == epochs[5:]
     whole, cut = (
         pd.read_csv(tmp_path / f"{name}.csv", index_col="epoch") for name in ("whole", "cut")
     )
