@@ -1,6 +1,8 @@
 # The course's commands; `make` lists them. The work itself is done by `python -m sercore`.
 
-PYTHON = python3
+# Without PYTHON=, an environment that is there keeps the interpreter it was made with.
+BASE = $(shell .venv/bin/python -c 'import sys; print(sys._base_executable)' 2> /dev/null)
+PYTHON = $(if $(wildcard .venv/made-from),$(or $(BASE),python3),python3)
 # Only `make course DATA=... PROFILE=...` sets these: a variable of that name which happens to be
 # in the environment is not the course's (SER_DATA and SER_PROFILE are).
 DATA =

@@ -227,7 +227,6 @@ def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
         timeout=None,
         startup_timeout=120,
         record_timing=False,
-        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
 
@@ -254,6 +253,7 @@ def _execute(
             on_cell(number, len(code))
             try:
                 client.execute_cell(cell, place, execution_count=number)
+                cell.outputs = _joined(cell.outputs)
             except (CellExecutionError, DeadKernelError) as error:
                 reason = _last_words(log) if isinstance(error, DeadKernelError) else _error(cell)
                 head = f"{path.name}, cell {number} of {len(code)} failed:"
@@ -264,6 +264,22 @@ def _execute(
                 client.shutdown_kernel = "immediate"
                 raise
     return None
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join neighbouring pieces of one stream; nbclient would also move them past what lies between.
+
+    A line that says which sound a player plays has to stay beside its player.
+    """
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        stream = output.get("output_type") == last.get("output_type") == "stream"
+        if stream and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
 
 
 def _error(cell: NotebookNode) -> str:
