@@ -7,6 +7,9 @@ PYTHON = $(if $(wildcard .venv/made-from),$(or $(BASE),python3),python3)
 # in the environment is not the course's (SER_DATA and SER_PROFILE are).
 DATA =
 PROFILE =
+RETRAIN =
+MODELS =
+SEEDS =
 
 KERNEL_CONFIG = sercore/data/ipython_kernel_config.py
 VENV = .venv
@@ -21,21 +24,33 @@ help:
 	@echo "make lab [DATA=DIR] [PROFILE=...] open the notebooks in JupyterLab"
 	@echo "make lint                         check modules and notebooks with ruff"
 	@echo "make store DATA=DIR [PROFILE=...] run the notebooks and keep their outputs in notebooks/"
+	@echo "make publish DATA=DIR [PROFILE=...] [MODELS=...] [SEEDS=...]   train runs, put them into figures/"
 	@echo "make lock                         compile requirements.txt from pyproject.toml"
 	@echo "make clean                        remove build, .venv and the tools' caches"
+	@echo "course and store take RETRAIN=1: train every model, whether or not there is a run of it."
 	@echo "Each takes PYTHON=python3.12 or another of 3.11, 3.12 and 3.13 (default: $(PYTHON))."
 
 course: venv
 	@set --; \
 	if [ -n "$$DATA" ]; then set -- "$$@" --data "$$DATA"; fi; \
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
+	case "$$RETRAIN" in ""|0) ;; *) set -- "$$@" --retrain;; esac; \
 	exec $(BIN)/python -m sercore course "$$@"
 
 store: venv
 	@if [ -z "$$DATA" ]; then echo "make store needs DATA=DIR, the folder of the corpora" >&2; exit 2; fi; \
 	set -- --data "$$DATA"; \
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
+	case "$$RETRAIN" in ""|0) ;; *) set -- "$$@" --retrain;; esac; \
 	exec $(BIN)/python -m sercore store "$$@"
+
+publish: venv
+	@if [ -z "$$DATA" ]; then echo "make publish needs DATA=DIR, the folder of all four corpora" >&2; exit 2; fi; \
+	set -- --data "$$DATA"; \
+	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
+	if [ -n "$$MODELS" ]; then set -- "$$@" --models $$MODELS; fi; \
+	if [ -n "$$SEEDS" ]; then set -- "$$@" --seeds $$SEEDS; fi; \
+	exec $(BIN)/python -m sercore publish "$$@"
 
 # The repository is the root, so that a chapter can show a picture from figures/. A relative name
 # would mean another folder in the notebooks' kernels.
@@ -85,4 +100,4 @@ venv:
 	    printf '%s\n' "$$made_from" > $(VENV)/made-from; \
 	fi
 
-.PHONY: help course store lab test lint lock clean venv
+.PHONY: help course store publish lab test lint lock clean venv

@@ -1,4 +1,4 @@
-"""The course's commands: `python -m sercore course`, `… store`, `… collect`, `… check`."""
+"""The course's commands; `python -m sercore --help` lists them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sercore.check import CheckError, check_data
@@ -16,6 +17,7 @@ from sercore.corpora import CORPORA
 from sercore.demo import DemoError
 from sercore.manifest import ManifestError
 from sercore.own import DeclarationError
+from sercore.published import MODEL_NAMES
 from sercore.workspace import NoDataError, Workspace, open_workspace
 
 
@@ -60,8 +62,17 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         NoDataError,
     )
     # What was never imported cannot have raised.
-    course = sys.modules.get("sercore.course")
-    return (*errors, course.CourseError) if course else errors
+    later = {
+        "sercore.course": "CourseError",
+        "sercore.features": "FeatureError",
+        "sercore.modelfile": "ModelFileError",
+        "sercore.published": "PublishedError",
+        "sercore.training": "TrainingError",
+    }
+    loaded = [
+        (sys.modules[module], name) for module, name in later.items() if module in sys.modules
+    ]
+    return (*errors, *(getattr(module, name) for module, name in loaded))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,9 +91,26 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
         )
         command.add_argument("--profile", choices=PROFILES, help="size of the course")
+        command.add_argument(
+            "--retrain",
+            action="store_true",
+            help="train every model, whether or not there is a finished run of it",
+        )
+    _add_publish(commands)
     _add_collect(commands)
     _add_check(commands)
     return parser
+
+
+def _add_publish(commands: argparse._SubParsersAction) -> None:
+    publish = commands.add_parser("publish", help="train runs and put them into figures/")
+    publish.set_defaults(run=_publish)
+    publish.add_argument(
+        "--data", metavar="DIR", type=_folder, required=True, help="folder of all four corpora"
+    )
+    publish.add_argument("--profile", choices=PROFILES, help="size of the course")
+    publish.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES)
+    publish.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
 
 
 def _add_collect(commands: argparse._SubParsersAction) -> None:
@@ -114,14 +142,22 @@ def _folder(name: str) -> Path:
 def _course(options: argparse.Namespace) -> None:
     from sercore import course  # here and below: it takes seconds, and check has no use for it
 
+    _mark_retraining(options)
     course.run_course(_workspace(options))
 
 
 def _store(options: argparse.Namespace) -> None:
     from sercore import course
 
+    _mark_retraining(options)
     written = course.store_outputs(_workspace(options))
     print(f"stored the outputs of {len(written)} notebooks")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from sercore.publish import publish
+
+    publish(_workspace(options), models=options.models, seeds=options.seeds)
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -136,6 +172,12 @@ def _check(options: argparse.Namespace) -> None:
         print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
     if check.wrong:
         raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
+
+
+def _mark_retraining(options: argparse.Namespace) -> None:
+    """Have each model trained once in this run of the chapters, which share a model."""
+    if options.retrain:
+        os.environ["SER_RETRAIN"] = datetime.now().isoformat(timespec="seconds")
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:

@@ -16,6 +16,9 @@ import platformdirs
 
 DTYPES = ("float16", "float32")
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+"""The clone of the course: its notebooks, figures and models lie here."""
+
 
 def digest(settings: object, *, length: int = 16) -> str:
     """Return a short, stable name for a JSON-serialisable value.
@@ -241,6 +244,17 @@ def load_profile(name: str | None = None) -> Profile:
     if chosen not in PROFILES:
         raise ValueError(f"unknown profile {chosen!r}, expected one of {', '.join(PROFILES)}")
     return PROFILES[chosen]
+
+
+def retrain_mark() -> str:
+    """Return `SER_RETRAIN`: a run that was not trained under this mark is trained again.
+
+    Returns
+    -------
+    str
+        Empty where the variable is not set: any run that is there will do.
+    """
+    return os.environ.get("SER_RETRAIN", "")
 
 
 class CacheError(RuntimeError):

@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from sercore.config import cache_dir
+from sercore.config import REPOSITORY, cache_dir
 from sercore.pages import (
     CellFailure,
     ChapterRun,
@@ -34,7 +34,6 @@ from sercore.pages import (
     write_page,
 )
 from sercore.stored import (
-    REPOSITORY,
     STORE_DPI,
     clean_for_storing,
     stored_problems,

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, MultipleLocator, ScalarFormatter
 
 from sercore.config import AudioConfig
-from sercore.corpora import EMOTIONS, LABELS
+from sercore.corpora import CORPORA, EMOTIONS, LABELS
+from sercore.published import MODEL_NAMES
 
 EMOTION_COLOURS = {
     "anger": "#c4342d",
@@ -27,7 +28,7 @@ EMOTION_COLOURS = {
 }
 """One colour per label, in every picture of the course."""
 
-MODEL_TITLES = {"cnn_mel": "CNN on mel", "cnn_mfcc": "CNN on MFCC", "crnn_mfcc": "CRNN on MFCC"}
+MODEL_TITLES = dict(zip(MODEL_NAMES, ("CNN on mel", "CNN on MFCC", "CRNN on MFCC"), strict=True))
 """What to call each model of `models.RECIPES` in a picture."""
 
 MODEL_COLOURS = dict(zip(MODEL_TITLES, sns.color_palette("magma", 5)[1:4], strict=True))
@@ -65,7 +66,7 @@ def counts(clips: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     bars = ax.barh(present, numbers, color=[EMOTION_COLOURS[label] for label in present])
     ax.bar_label(bars, padding=3)
     ax.invert_yaxis()
-    ax.margins(x=0.12)
+    ax.margins(x=0.2)  # room for the numbers
     ax.set(xlabel="clips")
     return ax
 
@@ -102,6 +103,7 @@ def spectrogram(
     rows: str = "mel",
     unit: str = "dB",
     title: str = "",
+    limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a mel spectrogram or MFCCs against time, with a colour bar (chapters 3 and 4).
@@ -116,6 +118,9 @@ def spectrogram(
     unit : str
         Label of the colour bar.
     title : str
+    limits : tuple of float, optional
+        Values that get the darkest and the brightest colour, to compare pictures; the least and
+        the greatest of `values` without it.
     ax : Axes, optional
 
     Returns
@@ -131,6 +136,8 @@ def spectrogram(
         x_axis="time",
         y_axis="mel" if rows == "mel" else None,
         cmap=SPECTRAL_PALETTE,
+        vmin=limits[0] if limits else None,
+        vmax=limits[1] if limits else None,
         ax=ax,
     )
     ax.figure.colorbar(image, ax=ax, label=unit)
@@ -273,6 +280,58 @@ def comparison(
     return ax
 
 
+def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy of every published run beside the article's (chapter 8).
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As `published.read_results` returns it.
+    reference : pandas.Series
+        The article's accuracies, indexed by model.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A row per model and profile; a dot with its 95 % interval for each seed.
+    """
+    groups = [
+        (model, profile, group)
+        for model in MODEL_TITLES
+        for profile, group in results[results["model"] == model].groupby("profile")
+    ]
+    ax = _axes(ax, height=0.5 * len(groups) + 1.5)
+    for y, (model, _, group) in enumerate(groups):
+        # Seeds stand a little above each other.
+        places = y + 0.18 * (np.arange(len(group)) - (len(group) - 1) / 2)
+        accuracy = 100 * group["accuracy"]
+        error = [accuracy - 100 * group["accuracy_low"], 100 * group["accuracy_high"] - accuracy]
+        colour = MODEL_COLOURS[model]
+        ax.errorbar(accuracy, places, xerr=error, fmt="o", ms=5, color=colour, capsize=3)
+        label = "article" if y == 0 else None
+        ax.plot(100 * reference[model], y, "D", mfc="none", mec="0.2", ls="", label=label)
+    titles = [f"{MODEL_TITLES[model]}, {profile}" for model, profile, _ in groups]
+    ax.set_yticks(range(len(groups)), titles)
+    ax.invert_yaxis()
+    ax.margins(y=0.15)
+    ax.set(xlabel="accuracy in %, a dot per seed, with 95 % interval")
+    ax.legend(loc="best")
+    return ax
+
+
+def _grouped_bars(
+    tables: dict[str, pd.DataFrame], column: str, groups: list[str], ax: Axes
+) -> None:
+    """Draw a bar for each model in each group of its table."""
+    width = 0.8 / len(tables)
+    for i, (name, table) in enumerate(tables.items()):
+        x = np.arange(len(groups)) + (i - (len(tables) - 1) / 2) * width
+        label, colour = MODEL_TITLES.get(name, name), MODEL_COLOURS.get(name, "0.35")
+        ax.bar(x, table[column].reindex(groups), width, color=colour, label=label)
+    ax.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
 def class_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
     """Draw the F1 of each emotion for several models side by side (chapter 8).
 
@@ -287,12 +346,33 @@ def class_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> 
     Axes
     """
     ax = _axes(ax)
-    width = 0.8 / len(tables)
-    for i, (name, table) in enumerate(tables.items()):
-        x = np.arange(len(EMOTIONS)) + (i - (len(tables) - 1) / 2) * width
-        label, colour = MODEL_TITLES.get(name, name), MODEL_COLOURS.get(name, "0.35")
-        ax.bar(x, table["f1"].reindex(EMOTIONS), width, color=colour, label=label)
+    _grouped_bars(tables, "f1", list(EMOTIONS), ax)
     ax.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=20)
     ax.set(ylabel="F1", ylim=(0, 1))
-    ax.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return ax
+
+
+def corpus_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy within each corpus for several models side by side (chapter 8).
+
+    Parameters
+    ----------
+    tables : dict
+        From model to what `evaluation.per_corpus` returns.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax)
+    first = next(iter(tables.values()))
+    percent = {
+        model: table.assign(accuracy=100 * table["accuracy"]) for model, table in tables.items()
+    }
+    _grouped_bars(percent, "accuracy", list(first.index), ax)
+    titles = [CORPORA[name].title if name in CORPORA else name for name in first.index]
+    labels = [f"{title}\n{n} clips" for title, n in zip(titles, first["n"], strict=True)]
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set(ylabel="accuracy in %", ylim=(0, 100))
     return ax

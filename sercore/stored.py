@@ -17,9 +17,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from sercore.config import cache_dir
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from sercore.config import REPOSITORY, cache_dir
 
 STORE_DPI = 72
 MAX_WIDTH = 10 * STORE_DPI

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import platform
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,16 +18,22 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from sercore.config import AudioConfig, Profile, TrainConfig, cache_dir, digest
+from sercore.config import AudioConfig, Profile, TrainConfig, cache_dir, digest, retrain_mark
 from sercore.corpora import EMOTIONS
 from sercore.datasets import Standardizer, encode, make_dataset, make_datasets
 from sercore.features import Features, extract
 from sercore.manifest import manifest_digest
+from sercore.modelfile import read_model, read_notes
 from sercore.models import RECIPES
+from sercore.published import (
+    FIGURES,
+    MODELS,
+    PROBABILITIES,
+    RunName,
+    read_history,
+    read_predictions,
+)
 from sercore.splits import Split, random_split
-
-PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
-"""Columns of a run's predictions that hold the model's probabilities."""
 
 _RUN_FORMAT = 1  # raised whenever the same configuration would give other numbers
 _STATE, _WEIGHTS, _DONE = "state.npz", "best.weights.h5", "run.json"
@@ -92,8 +98,9 @@ def train(
 
     A run's folder is named by the hash of everything that decides its numbers. An interrupted run
     goes on after its last whole epoch, with weights, optimiser, and the state of early stopping and
-    of the learning rate schedule as they were. As in the article, the test set serves as validation
-    data, which makes its test figures optimistic.
+    of the learning rate schedule as they were. Where clips, split and settings are those of a run
+    that comes with the course (`models/`), it is taken instead. As in the article, the test set
+    serves as validation data, which makes its test figures optimistic.
 
     Parameters
     ----------
@@ -112,7 +119,8 @@ def train(
     seed : int
         Decides weights, dropout and shuffling, never the split.
     retrain : bool
-        Train anew even if there is a finished run.
+        Train even if there is a finished run, or one that comes with the course. `SER_RETRAIN`
+        does the same for every run (`config.retrain_mark`). An unfinished run goes on.
     report : callable, optional
         Called with one line per epoch; None for silence.
 
@@ -146,20 +154,19 @@ def train(
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     say = report or (lambda line: None)
+    mark = retrain_mark()
     with FileLock(f"{folder}.lock"):
-        if retrain:
-            shutil.rmtree(folder, ignore_errors=True)
-        run = _load(name, folder, settings)
+        run = None if retrain else _load(name, folder, settings, mark)
+        if run is None and not (retrain or mark or (folder / _STATE).exists()):
+            run = _take_shipped(name, folder, settings)
         if run is not None:
-            say(
-                f"{name}: already trained, {run.facts['epochs']} epochs, "
-                f"{run.facts['seconds']:.0f} s"
-            )
+            source = "the course's own run" if run.facts.get("shipped") else "already trained"
+            say(f"{name}: {source}, {run.facts['epochs']} epochs, {run.facts['seconds']:.0f} s")
             return run
         folder.mkdir(exist_ok=True)
         fit = _Fit(model, folder, training, say)
         fit.run(features, encode(clips["emotion"]), split, seed)
-        return fit.finish(name, settings, features, clips, split)
+        return fit.finish(name, settings, features, clips, split, mark)
 
 
 def train_recipe(
@@ -321,6 +328,7 @@ class _Fit:
         features: Features,
         clips: pd.DataFrame,
         split: Split,
+        mark: str,
     ) -> Run:
         """Predict the test clips, write everything, and mark the run as finished."""
         table = predict(
@@ -332,9 +340,7 @@ class _Fit:
             batch_size=self.training.batch_size,
         )
         history = pd.DataFrame(self.history, index=range(1, len(self.history) + 1))
-        self.model.save_weights(self.folder / _WEIGHTS)
-        history.to_csv(self.folder / _HISTORY, index_label="epoch", lineterminator="\n")
-        table.to_csv(self.folder / _PREDICTIONS, index=False, lineterminator="\n")
+        _write_tables(self.folder, self.model, history, table)
         facts = {
             "epochs": len(history),
             "best_epoch": int(history["val_loss"].idxmin()),
@@ -343,13 +349,13 @@ class _Fit:
             "mean": self.standardizer.mean_,
             "std": self.standardizer.std_,
             "model": json.loads(self.model.to_json()),
-            "versions": {p: version(p) for p in ("tensorflow", "keras", "librosa", "numpy")},
+            "versions": {p: version(p) for p in ("tensorflow", "keras", "librosa", "numpy")}
+            | {"python": platform.python_version()},
+            "mark": mark,
         }
-        files = {file: _sha256(self.folder / file) for file in (_WEIGHTS, _HISTORY, _PREDICTIONS)}
-        done = json.dumps({"settings": settings, "facts": facts, "files": files}, indent=1)
-        _replace(self.folder / _DONE, lambda path: path.write_text(done, encoding="utf-8"))
+        run = _close(name, self.folder, settings, facts)
         (self.folder / _STATE).unlink(missing_ok=True)
-        return Run(name, self.folder, settings, facts, *_read_tables(self.folder))
+        return run
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -486,12 +492,57 @@ def predict(
     return table.join(pd.DataFrame(probabilities, columns=list(PROBABILITIES)))
 
 
-def _load(name: str, folder: Path, settings: dict) -> Run | None:
-    """Return the finished run in a folder, or None if there is none that is whole."""
+def _write_tables(
+    folder: Path, model: keras.Model, history: pd.DataFrame, predictions: pd.DataFrame
+) -> None:
+    model.save_weights(folder / _WEIGHTS)
+    history.to_csv(folder / _HISTORY, index_label="epoch", lineterminator="\n")
+    predictions.to_csv(folder / _PREDICTIONS, index=False, lineterminator="\n")
+
+
+def _close(name: str, folder: Path, settings: dict, facts: dict) -> Run:
+    """Mark the run in a folder as finished: what was written before this does not count."""
+    files = {file: _sha256(folder / file) for file in (_WEIGHTS, _HISTORY, _PREDICTIONS)}
+    done = json.dumps({"settings": settings, "facts": facts, "files": files}, indent=1)
+    _replace(folder / _DONE, lambda path: path.write_text(done, encoding="utf-8"))
+    return Run(name, folder, settings, facts, *_read_tables(folder))
+
+
+def _take_shipped(name: str, folder: Path, settings: dict) -> Run | None:
+    """Put the run that comes with the course into its folder, if it is this very run.
+
+    Manifest, split and every setting must agree, so that it is never scored on clips that it was
+    trained on.
+    """
+    file = MODELS / f"{name}.keras"
+    if not file.exists():
+        return None
+    asked = json.loads(json.dumps(settings))
+    graph = asked.pop("model")
+    if read_notes(file)["settings"] != asked:
+        return None
+    shipped = read_model(file)
+    # The architecture is compared as this version of Keras describes it.
+    if _graph(shipped.model) != graph:
+        return None
+    published = RunName(profile=shipped.facts["profile"], model=name, seed=shipped.settings["seed"])
+    folder.mkdir(exist_ok=True)
+    history, table = read_history(published, FIGURES), read_predictions(published, FIGURES)
+    _write_tables(folder, shipped.model, history, table)
+    facts = shipped.facts | {"mean": shipped.mean, "std": shipped.std, "shipped": True}
+    return _close(name, folder, settings, facts | {"model": json.loads(shipped.model.to_json())})
+
+
+def _load(name: str, folder: Path, settings: dict, mark: str) -> Run | None:
+    """Return the finished run in a folder, or None if there is none that is whole.
+
+    With a mark, only a run that was trained under it.
+    """
     try:
         done = json.loads((folder / _DONE).read_text(encoding="utf-8"))
         intact = all(_sha256(folder / file) == digest for file, digest in done["files"].items())
         same = done["settings"] == json.loads(json.dumps(settings))
+        same &= not mark or done["facts"].get("mark") == mark
     except (FileNotFoundError, ValueError, KeyError):
         return None
     if not (intact and same):

@@ -8,7 +8,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sercore.stored import REPOSITORY
+from sercore.config import REPOSITORY
 
 FILES = ("pyproject.toml", "requirements.txt", "environment.yml", "Makefile", ".ci/run")
 REGISTRY = re.compile(r"(?<!--no-emit-)index-url|find-links|trusted-host|://")

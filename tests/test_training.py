@@ -14,8 +14,11 @@ import pytest
 
 from sercore import training as t
 from sercore.config import TrainConfig
+from sercore.corpora import EMOTIONS
 from sercore.features import extract
 from sercore.manifest import article_view, build_manifest
+from sercore.modelfile import ModelFileError, TrainedModel, save_model
+from sercore.published import RunName, write_history, write_predictions
 from sercore.splits import random_split
 from tests.speech import TINY, tiny_corpus
 
@@ -106,6 +109,150 @@ def test_retrain_trains_again(data, cache):
     run_small(data)
     run_small(data, retrain=True, report=lines.append)
     assert len(lines) == 3
+
+
+def test_retrain_keeps_the_old_run_until_the_new_one_is_there(data, cache):
+    class Killed(BaseException):
+        pass
+
+    def die(line):
+        raise Killed
+
+    first = run_small(data)
+    with pytest.raises(Killed):
+        run_small(data, retrain=True, report=die)
+    assert run_small(data).predictions.equals(first.predictions)
+    lines = []
+    run_small(data, retrain=True, report=lines.append)
+    assert lines[0] == "going on after epoch 1" and len(lines) == 3
+
+
+def test_under_a_mark_each_run_is_trained_once(data, cache, monkeypatch):
+    lines = []
+    run_small(data)
+    monkeypatch.setenv("SER_RETRAIN", "now")
+    run_small(data, report=lines.append)
+    assert len(lines) == 3
+    run_small(data, report=lines.append)
+    assert len(lines) == 4 and "already trained" in lines[-1]
+    monkeypatch.setenv("SER_RETRAIN", "later")
+    run_small(data, report=lines.append)
+    assert len(lines) == 7
+
+
+class TrainingStarts(Exception):
+    """Raised in place of training, which takes seconds."""
+
+
+@pytest.fixture(scope="module")
+def published_run(data, tmp_path_factory):
+    """A finished run with all that is published of it, and the folder where that lies."""
+    folder = tmp_path_factory.mktemp("published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SER_CACHE", str(folder / "cache"))
+        run = run_small(data, recipe=replace(RECIPE, max_epochs=1))
+    name = RunName(profile="article", model="small", seed=0)
+    write_predictions(run.predictions, name, folder / "figures")
+    write_history(run.history, name, folder / "figures")
+    trained = TrainedModel(
+        name="small",
+        model=run.model(),
+        kind="mfcc",
+        audio=TINY,
+        mean=run.facts["mean"],
+        std=run.facts["std"],
+        labels=EMOTIONS,
+        settings={key: value for key, value in run.settings.items() if key != "model"},
+        facts={key: run.facts[key] for key in ("epochs", "seconds")} | {"profile": "article"},
+    )
+    save_model(trained, folder / "models" / "small.keras")
+    return run, folder
+
+
+@pytest.fixture
+def shipped(published_run, cache, monkeypatch):
+    """That run as one which comes with the course; any training raises `TrainingStarts`."""
+    run, folder = published_run
+
+    def start(*arguments):
+        raise TrainingStarts
+
+    monkeypatch.setattr(t, "FIGURES", folder / "figures")
+    monkeypatch.setattr(t, "MODELS", folder / "models")
+    monkeypatch.setattr(t, "_Fit", start)
+    return run
+
+
+def run_shipped(root: Path, **change) -> t.Run:
+    """Ask for the very run of `shipped`, or for one with a change."""
+    return run_small(root, **({"recipe": replace(RECIPE, max_epochs=1)} | change))
+
+
+def test_the_run_that_comes_with_the_course_is_taken_and_says_so(data, shipped):
+    lines = []
+    run = run_shipped(data, report=lines.append)
+    assert [line[:27] for line in lines] == ["small: the course's own run"]
+    pd.testing.assert_frame_equal(run.predictions, shipped.predictions, atol=1e-6)
+    for ours, theirs in zip(run.model().weights, shipped.model().weights, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert run.facts["mean"] == shipped.facts["mean"]
+    run_shipped(data, report=lines.append)  # from the cache now
+    assert lines[1] == lines[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"recipe": RECIPE},
+        {"name": "other"},
+        {"retrain": True},
+        {"build": lambda: small_model(dropout=0.3)},
+        {"audio": replace(TINY, mel_ref=2.0)},
+        {"kind": "mel"},
+    ],
+    ids=["seed", "training", "name", "retrain", "model", "audio", "kind"],
+)
+def test_another_run_than_the_shipped_one_is_trained(data, shipped, change):
+    with pytest.raises(TrainingStarts):
+        run_shipped(data, **change)
+
+
+def test_under_a_mark_the_shipped_run_is_not_taken(data, shipped, monkeypatch):
+    monkeypatch.setenv("SER_RETRAIN", "now")
+    with pytest.raises(TrainingStarts):
+        run_shipped(data)
+
+
+def test_a_shipped_run_is_never_scored_on_other_clips(shipped, tmp_path):
+    """One clip more moves the split: some of its new test clips were trained on."""
+    with pytest.raises(TrainingStarts):
+        run_shipped(tiny_corpus(tmp_path / "more", clips=43))
+
+
+def test_a_clip_with_other_bytes_is_another_manifest(shipped, tmp_path):
+    root = tiny_corpus(tmp_path / "changed")
+    clip = next((root / "savee").rglob("*.wav"))
+    clip.write_bytes(clip.read_bytes()[:-2] + b"\x01\x02")
+    with pytest.raises(TrainingStarts):
+        run_shipped(root)
+
+
+def test_an_unfinished_run_goes_on_although_one_is_shipped(data, shipped, cache):
+    with pytest.raises(TrainingStarts):
+        run_shipped(data, retrain=True)
+    (folder,) = cache.glob("runs/small-*/")
+    (folder / "state.npz").touch()
+    with pytest.raises(TrainingStarts):
+        run_shipped(data)
+
+
+def test_a_damaged_shipped_model_is_named(data, shipped, tmp_path, monkeypatch):
+    whole = t.MODELS / "small.keras"
+    monkeypatch.setattr(t, "MODELS", tmp_path)
+    (tmp_path / "small.keras").write_bytes(whole.read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match="small.keras is cut short"):
+        run_shipped(data)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,285 @@
+"""Publish runs: a row of results, predictions, history, and the model with its card (chapter 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sercore.cards import VERSIONS, model_card, results_markdown
+from sercore.check import check_data
+from sercore.config import REPOSITORY, AudioConfig
+from sercore.corpora import CORPORA, EMOTIONS
+from sercore.evaluation import per_class, per_corpus, score
+from sercore.manifest import article_view, build_manifest, without_calm
+from sercore.modelfile import TrainedModel, save_model
+from sercore.published import (
+    FIGURES,
+    MODELS,
+    PublishedError,
+    RunName,
+    read_history,
+    read_predictions,
+    read_results,
+    results_file,
+    write_history,
+    write_predictions,
+    write_results,
+)
+from sercore.slides import draw_clips, draw_results
+from sercore.training import Run, train_recipe
+from sercore.workspace import Workspace
+
+PROTOCOL = "random 80:20, epoch chosen on test"
+"""What every run of the course so far shares: split and choice of the epoch, as in the article."""
+
+SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
+"""The run of each model whose weights come with the course; fixed before any was trained."""
+
+_KEPT_FACTS = ("epochs", "best_epoch", "seconds", "parameters", "versions")
+
+
+def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float | int]:
+    """Return every figure of a run that follows from its published tables.
+
+    Parameters
+    ----------
+    predictions, history : pandas.DataFrame
+        As `published.read_predictions` and `published.read_history` return them.
+
+    Returns
+    -------
+    dict
+        `test` (clips), `epochs`, `best_epoch`, `accuracy` with its 95 % Wilson interval
+        (`accuracy_low`, `accuracy_high`), `uar`, `macro_f1`, `f1_<emotion>`, `accuracy_<corpus>`,
+        `seconds` of training. Shares lie between 0 and 1 and have four decimals.
+    """
+    whole = score(predictions)
+    f1, corpora = per_class(predictions)["f1"], per_corpus(predictions)["accuracy"]
+    shares = {
+        "accuracy": whole.accuracy,
+        "accuracy_low": whole.low,
+        "accuracy_high": whole.high,
+        "uar": whole.uar,
+        "macro_f1": whole.macro_f1,
+        **{f"f1_{emotion}": f1[emotion] for emotion in EMOTIONS},
+        **{f"accuracy_{corpus}": corpora[corpus] for corpus in CORPORA},
+    }
+    return {
+        "test": whole.n,
+        "epochs": len(history),
+        "best_epoch": int(history["val_loss"].idxmin()),
+        **{name: round(float(share), 4) for name, share in shares.items()},
+        "seconds": round(float(history["seconds"].sum())),
+    }
+
+
+def result_row(
+    name: RunName,
+    *,
+    features: str,
+    predictions: pd.DataFrame,
+    history: pd.DataFrame,
+    n_clips: int,
+    parameters: int,
+    versions: dict[str, str],
+) -> dict[str, Any]:
+    """Return a run's row in `figures/results.csv`.
+
+    Parameters
+    ----------
+    name : RunName
+    features : str
+        What the model reads: "mel" or "mfcc".
+    predictions, history : pandas.DataFrame
+        As published.
+    n_clips : int
+        Clips in training and test together.
+    parameters : int
+        Of the model.
+    versions : dict
+        A version for each of `VERSIONS`.
+
+    Returns
+    -------
+    dict
+        From column to value, in the columns' order.
+    """
+    found = numbers(predictions, history)
+    seconds = found.pop("seconds")
+    return {
+        "profile": name.profile,
+        "model": name.model,
+        "features": features,
+        "protocol": PROTOCOL,
+        "seed": name.seed,
+        "train": n_clips - found["test"],
+        **found,
+        "seconds": seconds,
+        "parameters": parameters,
+        **{package: versions[package] for package in VERSIONS},
+    }
+
+
+def publish_run(
+    run: Run,
+    name: RunName,
+    *,
+    audio: AudioConfig,
+    n_clips: int,
+    figures: Path = FIGURES,
+    models: Path = MODELS,
+) -> dict[str, Any]:
+    """Put a finished run among the published ones, in place of one of the same name.
+
+    Parameters
+    ----------
+    run : Run
+    name : RunName
+    audio : AudioConfig
+        How its features were made.
+    n_clips : int
+        Clips in training and test together.
+    figures, models : Path
+        Where results and model files go.
+
+    Returns
+    -------
+    dict
+        Its row in the results.
+
+    Raises
+    ------
+    PublishedError
+        If its predictions cannot be published.
+    """
+    write_predictions(run.predictions, name, figures)
+    write_history(run.history, name, figures)
+    row = result_row(
+        name,
+        features=run.settings["kind"],
+        # As they are read back, so that every figure follows from what is published.
+        predictions=read_predictions(name, figures),
+        history=read_history(name, figures),
+        n_clips=n_clips,
+        parameters=run.facts["parameters"],
+        versions=run.facts["versions"],
+    )
+    if (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
+        save_model(_trained(run, name, audio), models / f"{name.model}.keras")
+        (models / f"{name.model}.md").write_text(model_card(row), encoding="utf-8", newline="\n")
+    write_results(_with_row(row, figures), figures)
+    return row
+
+
+def _trained(run: Run, name: RunName, audio: AudioConfig) -> TrainedModel:
+    return TrainedModel(
+        name=name.model,
+        model=run.model(),
+        kind=run.settings["kind"],
+        audio=audio,
+        mean=run.facts["mean"],
+        std=run.facts["std"],
+        labels=EMOTIONS,
+        settings={key: value for key, value in run.settings.items() if key != "model"},
+        facts={key: run.facts[key] for key in _KEPT_FACTS} | {"profile": name.profile},
+    )
+
+
+def publish(
+    workspace: Workspace,
+    *,
+    models: Sequence[str],
+    seeds: Sequence[int],
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train runs, or take them from the cache, and publish each as it ends.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        All four corpora, whole, and the profile.
+    models : sequence of str
+        Some of `published.MODEL_NAMES`.
+    seeds : sequence of int
+    report : callable
+        Called with lines of progress.
+
+    Raises
+    ------
+    PublishedError
+        If the profile is demo, or the data is not the four corpora, complete and unchanged.
+    """
+    check_publishable(workspace)
+    everything = article_view(build_manifest(workspace.root))
+    clips = without_calm(everything)
+    profile = workspace.profile
+    for seed in seeds:
+        for model in models:
+            name = RunName(profile=profile.name, model=model, seed=seed)
+            report(f"{name}")
+            run = train_recipe(
+                model, clips, workspace.root, profile=profile, seed=seed, report=report
+            )
+            row = publish_run(run, name, audio=profile.audio, n_clips=len(clips))
+            draw_results()
+            write_readme_table()
+            report(f"{name}: accuracy {row['accuracy']:.1%}, published")
+    draw_clips(everything, workspace.root)
+
+
+def check_publishable(workspace: Workspace) -> None:
+    """Raise `PublishedError` unless the data is the four corpora, whole and unchanged."""
+    if workspace.profile.name == "demo":
+        raise PublishedError("the profile demo is not published; name laptop or article")
+    if workspace.synthetic:
+        raise PublishedError(
+            f"{workspace.root} is synthetic: only results on real speech are published"
+        )
+    check = check_data(workspace.root)
+    foreign = sorted(set(check.counts.index) - set(CORPORA))
+    absent = sorted(set(CORPORA) - set(check.counts.index))
+    problems = [check.wrong] if check.wrong else []
+    problems += [f"{', '.join(absent)} not there"] if absent else []
+    problems += [f"{', '.join(foreign)} beside the four corpora"] if foreign else []
+    if problems:
+        raise PublishedError(
+            f"results are published for the four corpora as they were published, but in "
+            f"{workspace.root}: {'; '.join(problems)}; `python -m sercore check` tells more"
+        )
+
+
+def write_readme_table(readme: Path = REPOSITORY / "README.md") -> None:
+    """Bring the table of results in the README up to date with the published ones.
+
+    Parameters
+    ----------
+    readme : path
+        A file with the lines `<!-- results -->` and `<!-- end of results -->`.
+
+    Raises
+    ------
+    PublishedError
+        If it lacks one of them.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, start, rest = text.partition("<!-- results -->\n")
+    _, end, after = rest.partition("<!-- end of results -->")
+    if not (start and end):
+        raise PublishedError(
+            f"{readme.name} lacks the lines <!-- results --> and <!-- end of results -->, between "
+            "which the table stands; put them back"
+        )
+    table = results_markdown(read_results())
+    readme.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8", newline="\n")
+
+
+def _with_row(row: dict[str, Any], figures: Path) -> pd.DataFrame:
+    """Return the published results with a row added, or replaced where the run was there."""
+    key = ["profile", "model", "seed"]
+    rows = pd.DataFrame([row])
+    if results_file(figures).exists():
+        rows = pd.concat([read_results(figures), rows], ignore_index=True)
+    return rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)

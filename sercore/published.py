@@ -1,0 +1,241 @@
+"""What comes with the repository: the published runs' results, predictions, histories (chapter 8).
+
+Reading them needs neither TensorFlow nor a clip, so that every figure and every curve can be drawn
+again by anyone. `publish` writes them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore.config import REPOSITORY
+from sercore.corpora import EMOTIONS, parse
+
+FIGURES = REPOSITORY / "figures"
+"""Folder of what is published, pictures included."""
+
+MODELS = REPOSITORY / "models"
+"""Folder of the trained models."""
+
+MODEL_NAMES = ("cnn_mel", "cnn_mfcc", "crnn_mfcc")
+"""The article's models, in its order; keys of `models.RECIPES`."""
+
+PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
+"""Columns of a table of predictions that hold the model's probabilities."""
+
+_DECIMALS = 6  # of a probability: the published ones are to be met within 1e-4
+
+
+class PublishedError(ValueError):
+    """Published results that are not there or do not fit together."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class RunName:
+    """Which run: size of the course, model, seed."""
+
+    profile: str
+    model: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.profile}-{self.model}-{self.seed}"
+
+    def predictions_file(self, folder: Path = FIGURES) -> Path:
+        """Return where the predictions for the test clips lie."""
+        return folder / "predictions" / f"{self}.csv.gz"
+
+    def history_file(self, folder: Path = FIGURES) -> Path:
+        """Return where the history of the training lies."""
+        return folder / "history" / f"{self}.csv"
+
+
+def results_file(folder: Path = FIGURES) -> Path:
+    """Return where the table of all published runs lies."""
+    return folder / "results.csv"
+
+
+def read_results(folder: Path = FIGURES) -> pd.DataFrame:
+    """Read the table of the published runs.
+
+    Parameters
+    ----------
+    folder : path
+        Where `results.csv` lies.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per run, as `publish.result_row` describes it; sorted by profile, model and seed.
+
+    Raises
+    ------
+    PublishedError
+        If there is no such file.
+    """
+    return _read(results_file(folder), dtype={"python": "str"})
+
+
+def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
+    """Read what a published run answered for each test clip.
+
+    Parameters
+    ----------
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `training.Run.predictions`: `path`, `corpus`, `speaker`, `emotion` (the truth),
+        `predicted`, and the seven `PROBABILITIES`, which are rounded to six decimals.
+
+    Raises
+    ------
+    PublishedError
+        If this run was not published.
+    """
+    return _from_stored(_read(name.predictions_file(folder)))
+
+
+def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
+    """Read how the training of a published run went.
+
+    Parameters
+    ----------
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `training.Run.history`: a row per epoch, from 1.
+
+    Raises
+    ------
+    PublishedError
+        If this run was not published.
+    """
+    return _read(name.history_file(folder)).set_index("epoch")
+
+
+def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
+    """Write predictions compactly, the same bytes for the same numbers.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        As `training.Run.predictions`.
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    PublishedError
+        If the path of a clip tells another corpus, speaker or emotion than the table, or rounding
+        would change an answer: either could not be read back.
+    """
+    columns = list(PROBABILITIES)
+    stored = predictions[["path", "emotion", *columns]].rename(
+        columns={"path": "clip", "emotion": "truth"}
+    )
+    stored[columns] = stored[columns].astype(np.float64).round(_DECIMALS)
+    told = ["path", "corpus", "speaker", "emotion", "predicted"]
+    differs = (_from_stored(stored)[told] != predictions[told].reset_index(drop=True)).any(axis=1)
+    if differs.any():
+        raise PublishedError(
+            f"{name} cannot be published: {differs.sum()} of its clips would be read back with "
+            "another corpus, speaker or answer, the first of them "
+            f"{stored['clip'][differs.to_numpy()].iloc[0]}; only the four corpora can be published"
+        )
+    packed = io.BytesIO()
+    # Without a time of its own in the archive, the same predictions are the same file.
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as archive:
+        archive.write(stored.to_csv(index=False, lineterminator="\n").encode())
+    return _write(name.predictions_file(folder), packed.getvalue())
+
+
+def write_history(history: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
+    """Write the history of a training.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        As `training.Run.history`.
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    text = history.to_csv(index_label="epoch", float_format="%.6g", lineterminator="\n")
+    return _write(name.history_file(folder), text.encode())
+
+
+def write_results(results: pd.DataFrame, folder: Path = FIGURES) -> Path:
+    """Write the table of the published runs.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As `read_results` returns it.
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    return _write(results_file(folder), results.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _from_stored(stored: pd.DataFrame) -> pd.DataFrame:
+    """Add to the stored columns what they imply."""
+    labels = [parse(path) for path in stored["clip"]]
+    columns = list(PROBABILITIES)
+    table = pd.DataFrame(
+        {
+            "path": stored["clip"].to_numpy(),
+            "corpus": [label.corpus for label in labels],
+            "speaker": [label.speaker for label in labels],
+            "emotion": stored["truth"].to_numpy(),
+            "predicted": np.array(EMOTIONS)[stored[columns].to_numpy().argmax(axis=1)],
+        }
+    )
+    return table.join(stored[columns].reset_index(drop=True))
+
+
+def _read(file: Path, **options) -> pd.DataFrame:
+    try:
+        return pd.read_csv(file, **options)
+    except FileNotFoundError:
+        problem = f"there is no {file.name} in {file.parent}"
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        problem = f"{file} cannot be read ({error})"
+    raise PublishedError(
+        f"{problem}; what was published comes with the repository: "
+        "`git checkout figures` brings it back"
+    )
+
+
+def _write(file: Path, content: bytes) -> Path:
+    """Write a file beside its place and move it there whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"partial-{file.name}")
+    draft.write_bytes(content)
+    draft.replace(file)
+    return file

@@ -1,0 +1,92 @@
+"""From a sound file to an answer."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from sercore import inference as i
+from sercore.features import FeatureError, load_clip, mfcc
+from sercore.modelfile import ModelFileError, read_notes, save_model
+from sercore.published import MODELS, PROBABILITIES, RunName, read_predictions
+from tests.speech import TINY, tone, write_clip
+from tests.test_modelfile import trained
+
+SHIPPED = sorted(file.stem for file in MODELS.glob("*.keras"))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return [write_clip(tmp_path / f"{f}.wav", tone(f, seconds=0.7)) for f in (200, 900, 2000)]
+
+
+def test_a_model_is_loaded_from_a_path(tmp_path):
+    save_model(trained(), tmp_path / "mine.keras")
+    assert i.load_pretrained(tmp_path / "mine.keras").name == "small"
+    assert i.load_pretrained(str(tmp_path / "mine.keras")).audio == TINY
+
+
+def test_an_unknown_name_lists_the_models_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(i, "MODELS", tmp_path)
+    with pytest.raises(ModelFileError, match="'cnn', expected one of none so far"):
+        i.load_pretrained("cnn")
+    save_model(trained(), tmp_path / "cnn_mel.keras")
+    with pytest.raises(ModelFileError, match="'cnn', expected one of cnn_mel"):
+        i.load_pretrained("cnn")
+    assert i.load_pretrained("cnn_mel").name == "small"
+
+
+def test_the_answers_are_those_of_the_model_on_the_features(clips):
+    model = trained()
+    table = i.predict_files(model, clips)
+    features = np.stack([mfcc(load_clip(path, config=TINY), config=TINY) for path in clips])
+    assert np.allclose(table[list(PROBABILITIES)], model(features), atol=1e-6)
+    assert table["path"].tolist() == [str(path) for path in clips]
+    assert table["predicted"].tolist() == [model.labels[k] for k in model(features).argmax(axis=1)]
+
+
+def test_batches_do_not_change_answers_or_order(clips, monkeypatch):
+    whole = i.predict_files(trained(), clips)
+    monkeypatch.setattr(i, "_BATCH", 2)
+    parts = i.predict_files(trained(), clips)
+    assert parts["path"].equals(whole["path"])
+    assert np.allclose(parts[list(PROBABILITIES)], whole[list(PROBABILITIES)], atol=1e-6)
+
+
+def test_no_files_give_an_empty_table():
+    table = i.predict_files(trained(), [])
+    assert list(table.columns) == ["path", "predicted", *PROBABILITIES] and table.empty
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FeatureError, match="none.wav cannot be read as sound"):
+        i.predict_files(trained(), [tmp_path / "none.wav"])
+
+
+def test_a_file_that_is_no_sound_is_named(tmp_path):
+    (tmp_path / "text.wav").write_text("hello")
+    with pytest.raises(FeatureError, match="text.wav cannot be read as sound"):
+        i.predict_files(trained(), [tmp_path / "text.wav"])
+
+
+@pytest.mark.parametrize("samples", [0, 4_000])
+def test_silence_is_not_answered(tmp_path, samples):
+    soundfile.write(tmp_path / "still.wav", np.zeros(samples), 8_000)
+    with pytest.raises(FeatureError, match="still.wav is silent"):
+        i.predict_files(trained(), [tmp_path / "still.wav"])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_gives_the_published_probabilities(name, sample):
+    notes = read_notes(MODELS / f"{name}.keras")
+    run = RunName(profile=notes["facts"]["profile"], model=name, seed=notes["settings"]["seed"])
+    published = read_predictions(run).set_index("path")
+    paths = [path for path in published.index if (sample / path).exists()]
+    assert len(paths) > 40
+    found = i.predict_files(i.load_pretrained(name), [sample / path for path in paths])
+    difference = found[list(PROBABILITIES)].to_numpy() - published.loc[paths, list(PROBABILITIES)]
+    assert np.abs(difference.to_numpy()).max() < 1e-4
+    # Another clip's probabilities are not within that bound.
+    shifted = found[list(PROBABILITIES)].to_numpy() - np.roll(
+        published.loc[paths, list(PROBABILITIES)], 1, axis=0
+    )
+    assert np.abs(shifted).max() > 1e-2
