@@ -1,0 +1,288 @@
+"""What is published agrees with itself: every figure is computed again from the predictions."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from sercore import cards, publish, slides
+from sercore.config import PROFILES, REPOSITORY
+from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.index import published as published_clips
+from sercore.models import RECIPES
+from sercore.published import (
+    FIGURES,
+    MODEL_NAMES,
+    MODELS,
+    PROBABILITIES,
+    PublishedError,
+    RunName,
+    read_history,
+    read_predictions,
+    read_results,
+    results_file,
+    write_history,
+    write_predictions,
+    write_results,
+)
+from sercore.splits import random_split
+from sercore.workspace import Workspace
+
+ROWS = read_results().to_dict("records") if results_file().exists() else []
+IDS = [f"{row['profile']}-{row['model']}-{row['seed']}" for row in ROWS]
+
+
+def name_of(row) -> RunName:
+    return RunName(profile=row["profile"], model=row["model"], seed=row["seed"])
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's interval written out, z = 1.96."""
+    z = 1.959963984540054
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
+
+
+def article_clips() -> pd.DataFrame:
+    """The 11,970 published clips that are not calm, in the manifest's order."""
+    paths = sorted(path for name in CORPORA for path, _ in published_clips(name).values())
+    table = pd.DataFrame({"path": paths, "emotion": [parse(path).emotion for path in paths]})
+    return table[table["emotion"] != "calm"].reset_index(drop=True)
+
+
+# --- what is in the repository --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_every_figure_of_a_run_follows_from_its_predictions(row):
+    table, history = read_predictions(name_of(row)), read_history(name_of(row))
+    truth, answers = table["emotion"], table["predicted"]
+    accuracy = metrics.accuracy_score(truth, answers)
+    low, high = wilson(accuracy, len(table))
+    f1 = metrics.f1_score(truth, answers, labels=EMOTIONS, average=None)
+    expected = {
+        "test": len(table),
+        "epochs": len(history),
+        "best_epoch": history["val_loss"].idxmin(),
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "uar": metrics.balanced_accuracy_score(truth, answers),
+        "macro_f1": f1.mean(),
+        **{f"f1_{emotion}": value for emotion, value in zip(EMOTIONS, f1, strict=True)},
+    }
+    for corpus, group in table.groupby("corpus"):
+        expected[f"accuracy_{corpus}"] = (group["emotion"] == group["predicted"]).mean()
+    found = {key: row[key] for key in expected}
+    assert found == pytest.approx(expected, abs=6e-5)
+    assert row["seconds"] == pytest.approx(history["seconds"].sum(), abs=0.51)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_a_run_was_tested_on_the_articles_test_clips(row):
+    clips = article_clips()
+    test = clips.iloc[random_split(clips).test].reset_index(drop=True)
+    table = read_predictions(name_of(row))
+    pd.testing.assert_frame_equal(table[["path", "emotion"]], test, check_dtype=False)
+    assert (row["train"], row["test"]) == (len(clips) - len(test), len(test)) == (9576, 2394)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_a_run_is_of_the_model_that_it_names(row):
+    recipe, audio = RECIPES[row["model"]], PROFILES[row["profile"]].audio
+    model = recipe.build((audio.n_mels, audio.n_frames, 1), len(EMOTIONS))
+    assert row["parameters"] == model.count_params()
+    assert row["features"] == recipe.kind and row["protocol"] == publish.PROTOCOL
+
+
+def test_no_run_is_published_but_for_its_row():
+    for kind, ending in (("predictions", ".csv.gz"), ("history", ".csv")):
+        files = (FIGURES / kind).glob("*") if ROWS else []
+        assert sorted(file.name.removesuffix(ending) for file in files) == sorted(IDS)
+
+
+def test_a_model_is_shipped_for_each_run_that_is_to_be():
+    key = (publish.SHIPPED_PROFILE, publish.SHIPPED_SEED)
+    rows = [row for row in ROWS if (row["profile"], row["seed"]) == key]
+    assert sorted(file.stem for file in MODELS.glob("*.keras")) == sorted(r["model"] for r in rows)
+    for row in rows:
+        card = (MODELS / f"{row['model']}.md").read_text(encoding="utf-8")
+        assert card == cards.model_card(row)
+        assert (MODELS / f"{row['model']}.keras").stat().st_size <= 2_000_000
+
+
+def test_the_readme_shows_the_published_results():
+    if ROWS:
+        readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        assert cards.results_markdown(read_results()) in readme
+
+
+def test_the_pictures_in_the_readme_are_there():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for part in readme.split("](figures/")[1:]:
+        assert (FIGURES / part.split(")")[0]).is_file()
+
+
+def test_the_repository_holds_no_clip():
+    assert not [file for file in FIGURES.rglob("*") if file.suffix.lower() == ".wav"]
+
+
+# --- how it gets there ----------------------------------------------------------------------------
+
+
+def predictions(right: int) -> pd.DataFrame:
+    """All seven emotions of one SAVEE speaker and some of the other corpora; `right` are right."""
+    paths = [f"savee/ALL/DC_{code}01.wav" for code in ("a", "d", "f", "h", "n", "sa", "su")]
+    paths += ["cremad/AudioWAV/1001_DFA_ANG_XX.wav", "tess/OAF_angry/OAF_back_angry.wav"]
+    paths += ["ravdess/Actor_24/03-01-08-02-01-01-24.wav"]
+    labels = [parse(path) for path in paths]
+    truth = np.array([EMOTIONS.index(label.emotion) for label in labels])
+    answer = np.where(np.arange(len(paths)) < right, truth, (truth + 1) % 7)
+    table = pd.DataFrame(
+        {
+            "path": paths,
+            "corpus": [label.corpus for label in labels],
+            "speaker": [label.speaker for label in labels],
+            "emotion": np.array(EMOTIONS)[truth],
+            "predicted": np.array(EMOTIONS)[answer],
+        }
+    )
+    shares = np.full((len(paths), 7), 0.1)
+    shares[np.arange(len(paths)), answer] = 0.4
+    return table.join(pd.DataFrame(shares, columns=list(PROBABILITIES)))
+
+
+def history(epochs: int = 3) -> pd.DataFrame:
+    losses = [1.5, 1.0, 1.2][:epochs]
+    columns = {"loss": losses, "accuracy": 0.5, "val_loss": losses, "val_accuracy": 0.5}
+    table = pd.DataFrame({**columns, "learning_rate": 1e-3, "seconds": 10.4})
+    return table.set_axis(range(1, epochs + 1)).rename_axis("epoch")
+
+
+def row_of(name: RunName, right: int = 7) -> dict:
+    return publish.result_row(
+        name,
+        features="mfcc",
+        predictions=predictions(right),
+        history=history(),
+        n_clips=50,
+        parameters=391_559,
+        versions=dict.fromkeys(cards.VERSIONS, "1.0"),
+    )
+
+
+def publish_made_up(folder, models=MODEL_NAMES, profiles=("article", "laptop"), seeds=(0, 1)):
+    """Publish made-up runs into a folder, as `publish` would."""
+    rows = []
+    for profile in profiles:
+        for i, model in enumerate(models):
+            for seed in seeds:
+                name = RunName(profile=profile, model=model, seed=seed)
+                write_predictions(predictions(6 + i), name, folder)
+                write_history(history(), name, folder)
+                rows.append(row_of(name, 6 + i))
+    write_results(pd.DataFrame(rows), folder)
+    return pd.DataFrame(rows)
+
+
+def test_a_row_of_known_predictions():
+    row = row_of(RunName(profile="article", model="cnn_mfcc", seed=0))
+    assert (row["train"], row["test"], row["epochs"], row["best_epoch"]) == (40, 10, 3, 2)
+    assert row["accuracy"] == 0.7 and row["seconds"] == 31
+    assert row["accuracy_savee"] == 1 and row["accuracy_tess"] == 0
+    # One of three clips of anger is found and two are called so; disgust: one, found, three.
+    assert row["f1_anger"] == 0.4 and row["f1_disgust"] == 0.5
+
+
+def test_a_run_published_again_replaces_its_row_and_no_other(tmp_path):
+    publish_made_up(tmp_path)
+    name = RunName(profile="laptop", model="cnn_mfcc", seed=1)
+    rows = publish._with_row(row_of(name, right=10), tmp_path)
+    assert len(rows) == 12
+    changed = (rows["profile"] == "laptop") & (rows["model"] == "cnn_mfcc") & (rows["seed"] == 1)
+    assert rows.loc[changed, "accuracy"].tolist() == [1.0]
+    assert (rows.loc[~changed, "accuracy"] < 1).all()
+
+
+def test_rows_stand_in_one_order_however_they_came(tmp_path):
+    names = [
+        RunName(profile=p, model=m, seed=s)
+        for p, m, s in (
+            ("laptop", "cnn_mel", 0),
+            ("article", "crnn_mfcc", 1),
+            ("article", "crnn_mfcc", 0),
+        )
+    ]
+    for name in names:
+        write_results(publish._with_row(row_of(name), tmp_path), tmp_path)
+    found = read_results(tmp_path)[["profile", "model", "seed"]].to_records(index=False).tolist()
+    assert found == sorted(found) and len(found) == 3
+
+
+def test_the_table_tells_one_seed_from_several(tmp_path):
+    results = publish_made_up(tmp_path, models=("cnn_mel",), seeds=(0, 1, 2)).query(
+        "profile == 'laptop' or seed == 0"
+    )
+    lines = cards.results_markdown(results).splitlines()
+    assert "60.0 % (31.3 to 83.2), one seed" in lines[2]
+    assert "60.0 %, 3 seeds from 60.0 to 60.0" in lines[2]
+    assert lines[3].count("not yet run") == 2
+
+
+def test_the_readmes_table_is_brought_up_to_date(tmp_path, monkeypatch):
+    results = publish_made_up(tmp_path)
+    monkeypatch.setattr(publish, "read_results", lambda: results)
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- results -->\nold\n<!-- end of results -->\nb\n")
+    publish.write_readme_table(readme)
+    table = cards.results_markdown(results)
+    assert readme.read_text() == f"a\n<!-- results -->\n{table}\n<!-- end of results -->\nb\n"
+
+
+def test_a_readme_without_its_marks_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- results -->\n")
+    with pytest.raises(PublishedError, match="lacks the lines"):
+        publish.write_readme_table(readme)
+    assert readme.read_text() == "a\n<!-- results -->\n"
+
+
+def workspace(root, profile="article", synthetic=False) -> Workspace:
+    return Workspace(root=root, profile=PROFILES[profile], synthetic=synthetic)
+
+
+def test_synthetic_data_and_the_demo_profile_are_not_published(demo_root):
+    with pytest.raises(PublishedError, match="synthetic"):
+        publish.check_publishable(workspace(demo_root, synthetic=True))
+    with pytest.raises(PublishedError, match="demo is not published"):
+        publish.check_publishable(workspace(demo_root, profile="demo"))
+
+
+def test_incomplete_corpora_are_not_published(sample):
+    with pytest.raises(PublishedError, match=r"missing.*`python -m sercore check`"):
+        publish.check_publishable(workspace(sample))
+
+
+def test_slides_of_the_results(tmp_path):
+    publish_made_up(tmp_path)
+    names = {path.name for path in slides.draw_results(tmp_path)}
+    confusions = {f"confusion_{model}.png" for model in MODEL_NAMES}
+    assert names == {"comparison.png", "curves.png", "per_class.png", "per_corpus.png"} | confusions
+    for name in names:
+        assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_before_a_run_at_the_articles_settings_only_the_comparison_is_drawn(tmp_path):
+    publish_made_up(tmp_path, profiles=("laptop",))
+    assert [path.name for path in slides.draw_results(tmp_path)] == ["comparison.png"]
+
+
+def test_slides_of_clips_show_one_speaker_and_every_label(tmp_path, sample):
+    from sercore.manifest import article_view, build_manifest
+
+    clips = article_view(build_manifest(sample))
+    with pytest.raises(ValueError, match="no clip of .*`python -m sercore check` tells"):
+        slides.examples(clips[clips["corpus"] == "tess"])
