@@ -61,8 +61,9 @@ lab: venv
 	case "$$SER_CACHE" in ""|/*) ;; *) SER_CACHE=$$PWD/$$SER_CACHE; export SER_CACHE;; esac; \
 	exec $(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks
 
+# Two processes, a file of tests or a notebook to each at a time: a kernel stays in one of them.
 test: venv
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: venv
 	@$(BIN)/python -m ruff check .
