@@ -1,6 +1,10 @@
 """From clips to arrays, and the store on disk."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -12,7 +16,9 @@ from sercore.config import PROFILES
 from sercore.manifest import article_view, build_manifest
 from tests.speech import TINY, tiny_corpus, tone, write_clip
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 ARTICLE = PROFILES["article"].audio
+LAPTOP = PROFILES["laptop"].audio
 
 
 @pytest.fixture
@@ -31,6 +37,71 @@ def extract(clips, root, kind="mel", config=TINY):
 
 
 # --- one clip ---
+
+
+def speechlike(config, *, seconds=4.0, seed=0):
+    """Return a voice of many harmonics in bursts, over faint noise, zero-padded at the end."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(config.sample_rate * seconds)) / config.sample_rate
+    pitch = 150 + 40 * np.sin(2 * np.pi * 0.7 * time)
+    phase = 2 * np.pi * np.cumsum(pitch) / config.sample_rate
+    voice = sum(np.sin(k * phase) / k**2 for k in range(1, 20))
+    bursts = np.clip(np.sin(2 * np.pi * 3 * time), 0, None) ** 2
+    samples = 0.2 * bursts * voice + random.normal(scale=1e-4, size=len(time))
+    return librosa.util.fix_length(samples.astype(np.float32), size=config.n_samples)
+
+
+SIGNALS = {
+    "voice that fills the clip": speechlike,
+    "voice, then padding": lambda c: speechlike(c, seconds=2.3),
+    "a moment of voice": lambda c: speechlike(c, seconds=0.01),
+    "noise": lambda c: np.random.default_rng(0).normal(size=c.n_samples).astype(np.float32),
+    "tone": lambda c: tone(440, rate=c.sample_rate, seconds=4).astype(np.float32),
+    "a last sample": lambda c: np.float32(np.arange(c.n_samples) == c.n_samples - 1),
+    "silence": lambda c: np.zeros(c.n_samples, dtype=np.float32),
+}
+
+
+def decibels_from_librosa(clip, config):
+    """Return how far `mel_spectrogram` is from librosa's, at most."""
+    settings = {"n_fft": config.n_fft, "hop_length": config.hop_length, "n_mels": config.n_mels}
+    power = librosa.feature.melspectrogram(y=clip, sr=config.sample_rate, **settings)
+    reference = np.min if config.mel_ref == "min" else config.mel_ref
+    expected = librosa.power_to_db(power, ref=reference)
+    return np.abs(f.mel_spectrogram(clip, config=config) - expected).max()
+
+
+@pytest.mark.parametrize("config", [ARTICLE, LAPTOP, TINY], ids=["article", "laptop", "tiny"])
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_mel_bands_agree_with_librosa(config, signal):
+    assert decibels_from_librosa(SIGNALS[signal](config), config) < 1e-4
+
+
+@pytest.mark.parametrize("change", [{"hop_length": 500}, {"n_fft": 2000}, {"n_fft": 2001}])
+def test_mel_bands_agree_with_librosa_at_odd_settings(change):
+    config = replace(LAPTOP, **change)
+    for seconds in (1.0, 4.0):
+        assert decibels_from_librosa(speechlike(config, seconds=seconds), config) < 1e-4
+
+
+def test_another_window_is_noticed(monkeypatch):
+    _, bands = f._window_and_bands(LAPTOP)
+    symmetric = np.hanning(LAPTOP.n_fft)[:, np.newaxis]  # librosa's is periodic
+    monkeypatch.setattr(f, "_window_and_bands", lambda config: (symmetric, bands))
+    assert decibels_from_librosa(speechlike(LAPTOP), LAPTOP) > 1e-4
+
+
+def test_single_precision_in_the_transform_is_noticed(monkeypatch):
+    exact = f.rfft
+    monkeypatch.setattr(f, "rfft", lambda x, **k: exact(np.float32(x), **k).astype(np.complex128))
+    assert decibels_from_librosa(speechlike(ARTICLE), ARTICLE) > 1e-4
+
+
+def test_a_clip_that_is_not_finite_is_refused():
+    clip = speechlike(TINY)
+    clip[100] = np.nan
+    with pytest.raises(librosa.ParameterError, match="not finite"):
+        f.mel_power(clip, config=TINY)
 
 
 def test_a_pure_tone_lights_its_band():
@@ -241,18 +312,133 @@ def test_a_clip_that_is_gone_is_named(clips, root):
         extract(clips, root)
 
 
-def test_full_disk_keeps_what_was_there(clips, root, monkeypatch, tmp_path):
-    extract(clips[:5], root)
+def test_only_a_changed_clip_is_computed_again(clips, root, monkeypatch):
+    before = extract(clips, root)[:].copy()
+    write_clip(root / clips["path"][3], tone(123))
+    changed = article_view(build_manifest(root))
+    loaded = count_loads(monkeypatch)
+    after = extract(changed, root)[:]
+    assert len(loaded) == 1
+    assert np.flatnonzero((before != after).any(axis=(1, 2))).tolist() == [3]
+
+
+# A process of its own, for what would take the test's down with it.
+EXTRACT = """
+import os, resource, signal, sys
+from pathlib import Path
+from sercore import features as f
+from sercore.manifest import article_view, build_manifest
+from tests.speech import TINY
+
+root = Path(sys.argv[1])
+clips = article_view(build_manifest(root))
+loads, load_clip, fsync = [], f.load_clip, os.fsync
+
+def counted(path, *, config):
+    loads.append(path)
+    return load_clip(path, config=config)
+
+f.load_clip = counted
+{before}
+try:
+    f.extract(clips, root, config=TINY, kind="mel", report=None)
+except f.FeatureError as error:
+    sys.exit(str(error))
+print(len(loads))
+"""
+
+
+def start_extraction(root, before=""):
+    pytest.importorskip("resource", reason="needs limits and signals, which Windows has not")
+    command = [sys.executable, "-c", EXTRACT.format(before=before), str(root)]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def same_as_in_one_go(clips, root, tmp_path, monkeypatch):
+    """Whether extraction goes on to the bytes that it writes where nothing disturbs it."""
+    extract(clips, root)
+    resumed = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "other" / "cache"))
+    extract(clips, root)
+    return resumed == {k: p.read_bytes() for k, p in store_files(tmp_path / "other").items()}
+
+
+KILLED = """
+f._COMMIT_EVERY = 4
+syncs = []
+
+def dies(file):
+    syncs.append(file)
+    if len(syncs) == {moment}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(file)
+
+os.fsync = dies
+"""
+
+
+# Each commit syncs twice: behind the mel rows, and behind the MFCC rows.
+@pytest.mark.parametrize(("moment", "rows"), [(2, 0), (3, 4), (4, 4)])
+def test_a_process_killed_while_it_writes_goes_on(clips, root, tmp_path, monkeypatch, moment, rows):
+    process = start_extraction(root, KILLED.format(moment=moment))
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    files = store_files(tmp_path)
+    assert files["index.txt"].stat().st_size == 65 * rows
+    assert files["mel.bin"].stat().st_size > 2_048 * rows  # written, and not yet entered
+    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
+
+
+FULL = "resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+
+
+def test_full_disk_keeps_what_was_there(clips, root, tmp_path, monkeypatch):
+    whole = extract(clips[:5], root)[:].copy()
     before = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
-    monkeypatch.setattr(f._Store, "_compute", lambda self, missing, root: full_disk())
-    with pytest.raises(f.FeatureError, match="No space left.*make room"):
-        extract(clips, root)
+    row = len(before["mel.bin"]) // 5
+    process = start_extraction(root, FULL.format(size=5 * row + row // 2))
+    _, message = process.communicate()
+    assert process.returncode == 1
+    assert "what was there before is kept: make room, or point SER_CACHE elsewhere" in message
+    assert store_files(tmp_path)["mel.bin"].stat().st_size % row  # half a row
+    assert np.array_equal(extract(clips[:5], root)[:], whole)
     assert {k: p.read_bytes() for k, p in store_files(tmp_path).items()} == before
+    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
 
 
-def full_disk():
-    raise OSError(28, "No space left on device")
-    yield
+def test_a_disk_that_is_full_from_the_start_is_explained(clips, root):
+    process = start_extraction(root, FULL.format(size=10))
+    _, message = process.communicate()
+    assert process.returncode == 1 and "make room, or point SER_CACHE elsewhere" in message
+
+
+def test_a_second_process_waits_and_computes_nothing(clips, root):
+    processes = [start_extraction(root) for _ in range(2)]
+    assert sorted(int(process.communicate()[0]) for process in processes) == [0, 14]
+
+
+def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, monkeypatch):
+    def unreachable(*_, **__):
+        raise TimeoutError("no worker after 10 seconds")
+
+    monkeypatch.setattr(f, "Parallel", unreachable)
+    with pytest.raises(TimeoutError, match="no worker"):
+        extract(clips, root)
+
+
+@pytest.mark.parametrize("ahead", [4, 1_000])
+def test_processes_write_the_same_bytes(clips, root, tmp_path, monkeypatch, ahead):
+    monkeypatch.setattr(f, "_PROCESSES_FROM", 1)
+    monkeypatch.setattr(f, "_TASK", 2)
+    monkeypatch.setattr(f, "_AHEAD", ahead)
+    loaded = count_loads(monkeypatch)
+    extract(clips, root)
+    assert len(loaded) == 1  # here; the other 13 elsewhere
+    monkeypatch.undo()
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
 
 
 def test_unknown_kind_names_the_alternatives(clips, root):
