@@ -7,6 +7,7 @@ PYTHON = $(if $(wildcard .venv/made-from),$(or $(BASE),python3),python3)
 # in the environment is not the course's (SER_DATA and SER_PROFILE are).
 DATA =
 PROFILE =
+SIZES =
 RETRAIN =
 MODELS =
 SEEDS =
@@ -22,6 +23,7 @@ help:
 	@echo "make course [DATA=DIR] [PROFILE=demo|laptop|article]   run the course into build/course"
 	@echo "make test                         run every test: unit tests and notebooks"
 	@echo "make lab [DATA=DIR] [PROFILE=...] open the notebooks in JupyterLab"
+	@echo "make bench [DATA=DIR] [SIZES=...] measure time and memory beside the article's way"
 	@echo "make lint                         check modules and notebooks with ruff"
 	@echo "make store DATA=DIR [PROFILE=...] run the notebooks and keep their outputs in notebooks/"
 	@echo "make publish DATA=DIR [PROFILE=...] [MODELS=...] [SEEDS=...]   train runs, put them into figures/"
@@ -64,6 +66,12 @@ lab: venv
 # Two processes, a file of tests or a notebook to each at a time: a kernel stays in one of them.
 test: venv
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# SIZES holds options of `python -m benchmarks`, as in SIZES="--clips 300 --growth 1000 12000".
+bench: venv
+	@set -- $(SIZES); \
+	if [ -n "$$DATA" ]; then set -- --data "$$DATA" "$$@"; fi; \
+	exec $(BIN)/python -m benchmarks "$$@"
 
 lint: venv
 	@$(BIN)/python -m ruff check .

@@ -1,0 +1,136 @@
+"""The arithmetic of the benchmark; what it measures is not judged here."""
+
+import os
+import sys
+
+import librosa
+import numpy as np
+import psutil
+import pytest
+
+from benchmarks import article, memory, rows
+from benchmarks.__main__ import machine, options
+from benchmarks.measure import Row, Times, alternate, at_least, duration, table
+from sercore.stored import REPOSITORY
+from tests.speech import tone, write_clip
+
+
+def test_ways_alternate_and_the_first_round_counts_for_nothing():
+    now = [0.0]
+    calls = []
+
+    def way(name, *seconds):
+        durations = iter(seconds)
+
+        def run():
+            calls.append(name)
+            now[0] += next(durations)
+
+        return run
+
+    ways = {"slow": way("slow", 100, 4, 6, 5), "quick": way("quick", 50, 1, 3, 2)}
+    warm_up, times = alternate(ways, 3, clock=lambda: now[0])
+    assert calls == ["slow", "quick"] * 4
+    assert warm_up == {"slow": 100, "quick": 50}
+    assert times == {"slow": Times((4, 6, 5)), "quick": Times((1, 3, 2))}
+
+
+def test_times_show_median_and_spread_and_add_round_by_round():
+    assert str(Times((3.0, 1.0, 2.0))) == "2 s (1 s to 3 s)"
+    assert (Times((1, 2)) + Times((10, 20))).seconds == (11, 22)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0005, "0.5 ms"), (0.0123, "12.3 ms"), (3.456, "3.46 s"), (123, "123 s")],
+)
+def test_durations_have_three_digits(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("ours", "met"), [(2.0, True), (2.001, False)])
+def test_a_ratio_at_its_bound_is_met_and_one_below_is_not(ours, met):
+    row = at_least("x", Times((12.0, 11.0, 90.0)), Times((ours,)), 6)
+    assert row.met is met and row.bound == "≥ 6 ×"
+
+
+def test_the_table_names_what_misses():
+    def row(what, met):
+        return Row(what=what, theirs="2 s", ours="1 s", found="2 ×", bound="≥ 1 ×", met=met)
+
+    lines = table([row("a", True), row("b", False), row("c", None)]).splitlines()
+    assert lines[0] == "| what | the article's way | ours | found | must be | met |"
+    assert [line.split(" | ")[-1] for line in lines[2:]] == ["yes |", "**no** |", " |"]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_sizes_shrink_to_what_is_there():
+    chosen = {"rounds": 5, "clips": 1_200, "memory": 2_000, "single": 100, "folder": 60}
+    sizes = rows.Sizes(**chosen, growth=(500, 1_000, 12_000)).within(700)
+    assert (sizes.clips, sizes.memory, sizes.single) == (700, 350, 100)  # memory twice over
+    assert sizes.growth == (500, 700)
+
+
+def test_sizes_come_from_the_command_line():
+    chosen = options(["--clips", "30", "--growth", "10", "20", "--parts", "step", "import"])
+    assert (chosen.clips, chosen.growth, chosen.parts) == (30, [10, 20], ["step", "import"])
+
+
+def test_the_machine_is_named_without_its_paths():
+    assert f"{os.cpu_count()} cores" in machine() and "librosa" in machine()
+    assert str(REPOSITORY) not in machine()
+
+
+def test_the_articles_way_is_the_articles(tmp_path):
+    path = write_clip(tmp_path / "a.wav", tone(440, seconds=1.0))
+    assert article.load(path).shape == (176_400,)
+    spectrum = librosa.feature.melspectrogram(y=article.load(path), sr=44_100)
+    array = article.features([path, path], "mel")
+    assert array.shape == (2, 128, 345)
+    assert np.array_equal(array[1], librosa.power_to_db(spectrum, ref=spectrum.min()))
+    expected = librosa.feature.mfcc(S=librosa.power_to_db(spectrum), n_mfcc=128)
+    assert np.array_equal(article.features([path], "mfcc")[0], expected)
+
+
+def test_the_articles_batches_hold_every_clip_once_standardised():
+    array = np.random.default_rng(0).normal(5, 3, size=(100, 4, 6)).astype(np.float32)
+    train, test = article.datasets(array, np.arange(100))
+    x, y = (np.concatenate(part) for part in zip(*train.as_numpy_iterator(), strict=True))
+    assert x.shape == (80, 4, 6, 1) and abs(x.mean()) < 1e-5 and abs(x.std() - 1) < 1e-5
+    held_out = np.concatenate([labels for _, labels in test.as_numpy_iterator()])
+    assert sorted([*y, *held_out]) == list(range(100))
+
+
+def test_anonymous_memory_is_read():
+    assert memory.anonymous_bytes("VmRSS: 9 kB\nRssAnon:\t  12 kB\nRssFile:\t 8 kB\n") == 12_288
+    assert memory.anonymous_bytes("State: Z (zombie)\n") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_mapped_file_is_no_anonymous_memory_and_an_array_is(tmp_path):
+    size = 50_000_000
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    this = psutil.Process()
+    start = memory.anonymous_of(this)
+    mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    assert mapped.sum() == 0
+    after_mapping = memory.anonymous_of(this)
+    array = np.ones(size, dtype=np.uint8)
+    after_array = memory.anonymous_of(this)
+    assert after_mapping - start < size / 5
+    assert size * 0.9 < after_array - after_mapping < size * 1.1
+    assert array[0] == 1
+
+
+def test_memory_needs_linux(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(memory.MemoryUnknown, match="darwin"):
+        memory.peak("ours", None, None)
+
+
+def test_a_fresh_cache_is_empty_and_goes_away(monkeypatch):
+    monkeypatch.setenv("SER_CACHE", "before")
+    with rows.fresh_cache() as folder:
+        assert os.environ["SER_CACHE"] == str(folder) and not list(folder.iterdir())
+    assert os.environ["SER_CACHE"] == "before" and not folder.exists()
