@@ -36,14 +36,14 @@ course: venv
 	@set --; \
 	if [ -n "$$DATA" ]; then set -- "$$@" --data "$$DATA"; fi; \
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
-	case "$$RETRAIN" in ""|0) ;; *) set -- "$$@" --retrain;; esac; \
+	case "$$RETRAIN" in ""|0) ;; 1) set -- "$$@" --retrain;; *) echo "RETRAIN is 1 or 0, not $$RETRAIN" >&2; exit 2;; esac; \
 	exec $(BIN)/python -m sercore course "$$@"
 
 store: venv
 	@if [ -z "$$DATA" ]; then echo "make store needs DATA=DIR, the folder of the corpora" >&2; exit 2; fi; \
 	set -- --data "$$DATA"; \
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
-	case "$$RETRAIN" in ""|0) ;; *) set -- "$$@" --retrain;; esac; \
+	case "$$RETRAIN" in ""|0) ;; 1) set -- "$$@" --retrain;; *) echo "RETRAIN is 1 or 0, not $$RETRAIN" >&2; exit 2;; esac; \
 	exec $(BIN)/python -m sercore store "$$@"
 
 publish: venv

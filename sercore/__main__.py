@@ -6,13 +6,14 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from sercore.check import CheckError, check_data
 from sercore.collect import CollectError, collect_all
-from sercore.config import PROFILES, CacheError, load_profile
+from sercore.config import PROFILES, CacheError, cache_dir, load_profile
 from sercore.corpora import CORPORA
 from sercore.demo import DemoError
 from sercore.manifest import ManifestError
@@ -142,15 +143,15 @@ def _folder(name: str) -> Path:
 def _course(options: argparse.Namespace) -> None:
     from sercore import course  # here and below: it takes seconds, and check has no use for it
 
-    _mark_retraining(options)
-    course.run_course(_workspace(options))
+    with _retraining(options.retrain):
+        course.run_course(_workspace(options))
 
 
 def _store(options: argparse.Namespace) -> None:
     from sercore import course
 
-    _mark_retraining(options)
-    written = course.store_outputs(_workspace(options))
+    with _retraining(options.retrain):
+        written = course.store_outputs(_workspace(options))
     print(f"stored the outputs of {len(written)} notebooks")
 
 
@@ -174,10 +175,22 @@ def _check(options: argparse.Namespace) -> None:
         raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
 
 
-def _mark_retraining(options: argparse.Namespace) -> None:
-    """Have each model trained once in this run of the chapters, which share a model."""
-    if options.retrain:
-        os.environ["SER_RETRAIN"] = datetime.now().isoformat(timespec="seconds")
+@contextmanager
+def _retraining(wanted: bool) -> Iterator[None]:
+    """Have each model trained once while the chapters run, which share models.
+
+    The mark under which that happens is kept until they have ended, so that a retraining which was
+    interrupted goes on when it is asked for again.
+    """
+    if not wanted:
+        yield
+        return
+    pending = cache_dir() / "retraining.txt"
+    if not pending.exists():
+        pending.write_text(datetime.now().isoformat(), encoding="utf-8")
+    os.environ["SER_RETRAIN"] = pending.read_text(encoding="utf-8")
+    yield
+    pending.unlink()
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:

@@ -138,17 +138,18 @@ seed and not other speakers.
 
 ## Licence of the weights
 
-They were learned from the corpora and are passed on under the strictest of their terms: **no
-commercial use** (RAVDESS: CC BY-NC-SA 4.0, TESS: CC BY-NC-ND 4.0), **research and teaching
-only** (SAVEE); CREMA-D is under ODbL 1.0. Cite the four corpora (chapter 1). The code is
-BSD-3-Clause.
+They were learned from the corpora, and what those allow bounds them: **no commercial use**
+(RAVDESS: CC BY-NC-SA 4.0, TESS: CC BY-NC-ND 4.0), **research only, and registration before use
+of the corpus** (SAVEE); CREMA-D is under ODbL 1.0. Whether weights are an adaptation of the
+recordings they were learned from, which TESS's terms would not let anyone pass on, is not settled;
+no recording can be played from them. Cite the four corpora (chapter 1). The code is BSD-3-Clause.
 
 ## What it must not be used for
 
 - Judging people: hiring, policing, schooling, health, credit, or any decision about a person.
   In the European Union, inferring emotions at work and in education is prohibited (AI Act,
   article 5).
-- Any voice that it was not tested on as if the figures above held there. They are about actors,
-  in English, recorded in studios, whose voices it had heard in training.
-- Telling what somebody feels. It names the emotion that an actor was asked to play.
+- Any voice that it was not tested on as if the figures above held there. They are about acted
+  speech, in English, recorded for research, by voices that it had heard in training.
+- Telling what somebody feels. It names the emotion that a speaker was asked to act.
 """

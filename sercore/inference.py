@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pandas as pd
 import soundfile
 
 from sercore.features import FeatureError, load_clip, mel_spectrogram, mfcc
+from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
-from sercore.published import MODELS
+from sercore.published import MODEL_NAMES, MODELS
 
 _KINDS = {"mel": mel_spectrogram, "mfcc": mfcc}
 _BATCH = 32  # clips
@@ -38,7 +40,7 @@ def load_pretrained(name: str | Path) -> TrainedModel:
     path = Path(name)
     if path.suffix == ".keras":
         return read_model(path)
-    shipped = sorted(file.stem for file in MODELS.glob("*.keras"))
+    shipped = [model for model in MODEL_NAMES if (MODELS / f"{model}.keras").exists()]
     if str(name) not in shipped:
         raise ModelFileError(
             f"unknown model {str(name)!r}, expected one of {', '.join(shipped) or 'none so far'}, "
@@ -63,29 +65,38 @@ def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
     Raises
     ------
     FeatureError
-        If the file is not there, is no sound, or is silent.
+        If the file is not there, is no sound, is silent, or far too loud to compute with.
     """
     try:
         clip = load_clip(path, config=trained.audio)
-    except (OSError, soundfile.SoundFileError) as error:
+    # librosa's errors tell of samples that are no numbers, a TypeError of sound without a header.
+    except (OSError, TypeError, soundfile.SoundFileError, librosa.LibrosaError) as error:
         raise FeatureError(
             f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC"
         ) from error
-    if not clip.any():
+    peak = np.abs(clip).max()
+    if peak < SILENCE_PEAK or np.count_nonzero(clip) < trained.audio.n_fft:
         raise FeatureError(
-            f"{path} is silent for its first {trained.audio.seconds:g} s, so there is nothing to "
-            "recognise; cut the silence off, or leave it out"
+            f"{path} holds no sound to speak of in its first {trained.audio.seconds:g} s (its peak "
+            f"is {peak:.1g} of full scale): look whether the recording is empty, or begins with a "
+            "long silence"
         )
-    return _KINDS[trained.kind](clip, config=trained.audio)
+    features = _KINDS[trained.kind](clip, config=trained.audio)
+    if not np.isfinite(features).all():
+        raise FeatureError(
+            f"{path} has samples of up to {peak:.1g} where full scale is 1, too large to compute "
+            "with; scale it down"
+        )
+    return features
 
 
-def predict_files(trained: TrainedModel, paths: Iterable[str | Path]) -> pd.DataFrame:
+def predict_files(trained: TrainedModel, paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """Say which emotion a model hears in each clip.
 
     Parameters
     ----------
     trained : TrainedModel
-    paths : iterable of path
+    paths : path or iterable of path
         Sound files.
 
     Returns
@@ -98,9 +109,10 @@ def predict_files(trained: TrainedModel, paths: Iterable[str | Path]) -> pd.Data
     Raises
     ------
     FeatureError
-        If a file is not there, is no sound, or is silent; the message names it.
+        If a file is not there, is no sound, is silent, or far too loud to compute with; the message
+        names it.
     """
-    paths = [Path(path) for path in paths]
+    paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     rows = [
         trained(np.stack([clip_features(path, trained) for path in paths[start : start + _BATCH]]))
         for start in range(0, len(paths), _BATCH)

@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,12 @@ from sercore.config import AudioConfig
 MODEL_FILE_FORMAT = 1
 """Raised whenever a file of before cannot be read any more."""
 
-MAX_BYTES = 100_000_000
-"""Larger than any model of the course, unpacked; a file that claims more is refused."""
+MAX_BYTES, MAX_SIZE = 100_000_000, 4_096
+"""Bytes unpacked, and the size of a layer, that no model of the course comes near: a file that
+claims more is refused before memory is spent on it."""
+
+KINDS = ("mel", "mfcc")
+"""Features that a model can read."""
 
 LAYERS = frozenset(
     {
@@ -49,6 +53,17 @@ LAYERS = frozenset(
 _PARTS = frozenset({"DTypePolicy", "GlorotUniform", "Orthogonal", "Zeros", "Ones"})
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _OWN = "sercore"  # key in the metadata, which Keras leaves alone
+# RuntimeError: an encrypted member, or JSON nested too deeply.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _AGAIN = "get it anew: `git checkout models` brings back those of the course"
 
 
@@ -124,9 +139,20 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
     clone.set_weights(trained.model.get_weights())
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"partial-{path.name}")
-    clone.save(draft)
+    try:
+        clone.save(draft)
+        _rewrite(draft, trained)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def _rewrite(draft: Path, trained: TrainedModel) -> None:
+    """Put the notes into what Keras wrote, and take out what differs from one time to the next."""
     with zipfile.ZipFile(draft) as archive:
-        config, weights = archive.read(_CONFIG), archive.read(_WEIGHTS)
+        config, weights = json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
+    config = json.dumps(_without_ids(config)).encode()
     notes = {
         "format": MODEL_FILE_FORMAT,
         "name": trained.name,
@@ -138,6 +164,7 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
         "settings": trained.settings,
         "facts": trained.facts,
     }
+    notes = json.loads(json.dumps(notes))  # as it will be read back
     notes["sha256"] = _digest(config, weights, notes)
     metadata = {"keras_version": keras.__version__, _OWN: notes}
     members = {_METADATA: json.dumps(metadata, indent=1).encode(), _CONFIG: config}
@@ -145,8 +172,13 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
         for name, content in (members | {_WEIGHTS: weights}).items():
             # ZipInfo's own date, not today's.
             archive.writestr(zipfile.ZipInfo(name), content)
-    draft.replace(path)
-    return path
+
+
+def _without_ids(config: Any) -> Any:
+    """Take Keras's marks of shared objects, addresses in memory, out of a configuration."""
+    if isinstance(config, dict):
+        return {k: _without_ids(v) for k, v in config.items() if k != "shared_object_id"}
+    return [_without_ids(value) for value in config] if isinstance(config, list) else config
 
 
 def read_notes(path: str | Path) -> dict[str, Any]:
@@ -188,31 +220,58 @@ def read_model(path: str | Path) -> TrainedModel:
     """
     path = Path(path)
     notes, config = _open(path)
-    foreign = sorted(set(_class_names(json.loads(config))) - LAYERS - _PARTS)
-    if foreign:
-        raise ModelFileError(
-            f"{path.name} holds {', '.join(foreign)}, which could carry code and is not loaded; "
-            f"the course's models are made of {', '.join(sorted(LAYERS))}"
-        )
     try:
         audio = AudioConfig(**notes["audio"])
+        _check_notes(notes)
+        _check_architecture(config)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        outputs = model.output_shape[1:]
+        given, asked = model.input_shape[1:], (audio.n_mels, audio.n_frames, 1)
+        if notes["kind"] == "mfcc":
+            asked = (audio.n_mfcc, *asked[1:])
+        if given != asked or model.output_shape[1:] != (len(notes["labels"]),):
+            raise ValueError(
+                f"it goes from {given} to {model.output_shape[1:]}, but its notes speak of "
+                f"{asked} and {len(notes['labels'])} labels"
+            )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise ValueError("some of its weights are not numbers")
     except Exception as error:  # Keras raises many kinds, and each means the same here
         raise ModelFileError(
-            f"{path.name} cannot be read by Keras {keras.__version__} (it was written by "
-            f"{notes['facts'].get('versions', {}).get('keras', 'another version')}): {error}"
+            f"{path.name} cannot be used (Keras {keras.__version__}): {error}; {_AGAIN}"
         ) from error
-    if outputs != (len(notes["labels"]),):
-        raise ModelFileError(
-            f"{path.name} has outputs of shape {outputs}, but {len(notes['labels'])} labels"
-        )
     return TrainedModel(
         **notes | {"model": model, "audio": audio, "labels": tuple(notes["labels"])}
     )
 
 
-def _open(path: Path) -> tuple[dict[str, Any], bytes]:
+def _check_notes(notes: dict[str, Any]) -> None:
+    """Raise `ValueError` if the notes do not hold what a `TrainedModel` needs."""
+    expected = {field.name for field in fields(TrainedModel)} - {"model"}
+    if set(notes) != expected:
+        raise ValueError(f"its notes hold {sorted(notes)}, expected {sorted(expected)}")
+    if notes["kind"] not in KINDS:
+        raise ValueError(f"it reads {notes['kind']!r}, expected one of {', '.join(KINDS)}")
+    if not np.isfinite([notes["mean"], notes["std"]]).all() or notes["std"] <= 0:
+        raise ValueError(f"it standardises with {notes['mean']!r} and {notes['std']!r}")
+    labels = notes["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"its labels are {labels!r}, expected a list of names")
+
+
+def _check_architecture(config: dict) -> None:
+    """Raise `ValueError` if an architecture could carry code, or take all memory."""
+    foreign = sorted(set(_named(config, "class_name")) - LAYERS - _PARTS)
+    if foreign:
+        raise ValueError(
+            f"it holds {', '.join(foreign)}, which could carry code; the course's models are "
+            f"made of {', '.join(sorted(LAYERS))}"
+        )
+    largest = max(_whole_numbers(config), default=0)
+    if largest > MAX_SIZE:
+        raise ValueError(f"it declares a size of {largest:,}, more than {MAX_SIZE:,}")
+
+
+def _open(path: Path) -> tuple[dict[str, Any], dict]:
     """Return a file's notes and architecture, after every check that needs no model."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -220,10 +279,10 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes]:
                 raise ModelFileError(f"{path.name} claims to hold more than {MAX_BYTES:,} bytes")
             parts = {name: archive.read(name) for name in (_CONFIG, _METADATA, _WEIGHTS)}
             foreign = sorted(set(archive.namelist()) - set(parts))
-        metadata = json.loads(parts[_METADATA])
+        metadata, config = json.loads(parts[_METADATA]), json.loads(parts[_CONFIG])
     except FileNotFoundError:
         raise ModelFileError(f"there is no model file {path}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(
@@ -245,7 +304,7 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes]:
     if notes.pop("sha256", None) != _digest(parts[_CONFIG], parts[_WEIGHTS], notes):
         raise ModelFileError(f"{path.name} was altered after it was written; {_AGAIN}")
     del notes["format"]
-    return notes, parts[_CONFIG]
+    return notes, config
 
 
 def _digest(config: bytes, weights: bytes, notes: dict[str, Any]) -> str:
@@ -255,12 +314,21 @@ def _digest(config: bytes, weights: bytes, notes: dict[str, Any]) -> str:
     ).hexdigest()
 
 
-def _class_names(config: object) -> Iterator[str]:
-    """Yield every class that a Keras configuration names, at any depth."""
+def _named(config: object, key: str) -> Iterator[str]:
+    """Yield every value of a key in a Keras configuration, at any depth."""
     if isinstance(config, dict):
-        if "class_name" in config:
-            yield str(config["class_name"])
+        if key in config:
+            yield str(config[key])
         config = list(config.values())
     if isinstance(config, list):
         for value in config:
-            yield from _class_names(value)
+            yield from _named(value, key)
+
+
+def _whole_numbers(config: object) -> Iterator[int]:
+    """Yield every whole number in a Keras configuration, at any depth."""
+    if isinstance(config, int):
+        yield config
+    elif isinstance(config, dict | list):
+        for value in config.values() if isinstance(config, dict) else config:
+            yield from _whole_numbers(value)

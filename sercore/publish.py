@@ -11,8 +11,9 @@ import pandas as pd
 from sercore.cards import VERSIONS, model_card, results_markdown
 from sercore.check import check_data
 from sercore.config import REPOSITORY, AudioConfig
-from sercore.corpora import CORPORA, EMOTIONS
+from sercore.corpora import CORPORA, EMOTIONS, parse
 from sercore.evaluation import per_class, per_corpus, score
+from sercore.index import published as published_clips
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
 from sercore.published import (
@@ -24,6 +25,7 @@ from sercore.published import (
     read_predictions,
     read_results,
     results_file,
+    tables_digest,
     write_history,
     write_predictions,
     write_results,
@@ -34,6 +36,8 @@ from sercore.workspace import Workspace
 
 PROTOCOL = "random 80:20, epoch chosen on test"
 """What every run of the course so far shares: split and choice of the epoch, as in the article."""
+
+README = REPOSITORY / "README.md"
 
 SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
 """The run of each model whose weights come with the course; fixed before any was trained."""
@@ -168,13 +172,15 @@ def publish_run(
         versions=run.facts["versions"],
     )
     if (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
-        save_model(_trained(run, name, audio), models / f"{name.model}.keras")
+        # The file knows its tables by their hash: a publication cut off here is noticed.
+        tables = tables_digest(name, figures)
+        save_model(_trained(run, name, audio, tables), models / f"{name.model}.keras")
         (models / f"{name.model}.md").write_text(model_card(row), encoding="utf-8", newline="\n")
     write_results(_with_row(row, figures), figures)
     return row
 
 
-def _trained(run: Run, name: RunName, audio: AudioConfig) -> TrainedModel:
+def _trained(run: Run, name: RunName, audio: AudioConfig, tables: str) -> TrainedModel:
     return TrainedModel(
         name=name.model,
         model=run.model(),
@@ -184,7 +190,8 @@ def _trained(run: Run, name: RunName, audio: AudioConfig) -> TrainedModel:
         std=run.facts["std"],
         labels=EMOTIONS,
         settings={key: value for key, value in run.settings.items() if key != "model"},
-        facts={key: run.facts[key] for key in _KEPT_FACTS} | {"profile": name.profile},
+        facts={key: run.facts[key] for key in _KEPT_FACTS}
+        | {"profile": name.profile, "tables": tables},
     )
 
 
@@ -213,8 +220,15 @@ def publish(
         If the profile is demo, or the data is not the four corpora, complete and unchanged.
     """
     check_publishable(workspace)
+    _parts_of_readme(README)
     everything = article_view(build_manifest(workspace.root))
     clips = without_calm(everything)
+    if clips[["path", "sha256"]].to_numpy().tolist() != _published_clips():
+        raise PublishedError(
+            f"the clips in {workspace.root} are not just those that were published, each in its "
+            "place: files were added, or folders have other names, and the split would be another; "
+            "`python -m sercore collect` lays them out"
+        )
     profile = workspace.profile
     for seed in seeds:
         for model in models:
@@ -251,7 +265,13 @@ def check_publishable(workspace: Workspace) -> None:
         )
 
 
-def write_readme_table(readme: Path = REPOSITORY / "README.md") -> None:
+def _published_clips() -> list[list[str]]:
+    """Return path and SHA-256 of every published clip but calm's, in the manifest's order."""
+    rows = [row for name in CORPORA for row in published_clips(name).values()]
+    return sorted([path, digest] for path, digest in rows if parse(path).emotion in EMOTIONS)
+
+
+def write_readme_table(readme: Path = README) -> None:
     """Bring the table of results in the README up to date with the published ones.
 
     Parameters
@@ -264,16 +284,21 @@ def write_readme_table(readme: Path = REPOSITORY / "README.md") -> None:
     PublishedError
         If it lacks one of them.
     """
+    before, after = _parts_of_readme(readme)
+    text = f"{before}\n{results_markdown(read_results())}\n{after}"
+    readme.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _parts_of_readme(readme: Path) -> tuple[str, str]:
+    """Return what stands before and after the table, the marks included."""
+    start, end = "<!-- results -->", "<!-- end of results -->"
     text = readme.read_text(encoding="utf-8")
-    before, start, rest = text.partition("<!-- results -->\n")
-    _, end, after = rest.partition("<!-- end of results -->")
-    if not (start and end):
+    if start not in text or end not in text:
         raise PublishedError(
-            f"{readme.name} lacks the lines <!-- results --> and <!-- end of results -->, between "
-            "which the table stands; put them back"
+            f"{readme.name} lacks the lines {start} and {end}, between which the table stands; "
+            "put them back"
         )
-    table = results_markdown(read_results())
-    readme.write_text(f"{before}{start}{table}\n{end}{after}", encoding="utf-8", newline="\n")
+    return text[: text.index(start) + len(start)], text[text.index(end) :]
 
 
 def _with_row(row: dict[str, Any], figures: Path) -> pd.DataFrame:

@@ -7,8 +7,10 @@ again by anyone. `publish` writes them.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from sercore.config import REPOSITORY
-from sercore.corpora import EMOTIONS, parse
+from sercore.corpora import EMOTIONS, LabelError, parse
 
 FIGURES = REPOSITORY / "figures"
 """Folder of what is published, pictures included."""
@@ -29,6 +31,9 @@ MODEL_NAMES = ("cnn_mel", "cnn_mfcc", "crnn_mfcc")
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
 """Columns of a table of predictions that hold the model's probabilities."""
+
+HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+"""Columns of a history; as in the article, the validation data is the test set."""
 
 _DECIMALS = 6  # of a probability: the published ones are to be met within 1e-4
 
@@ -57,6 +62,33 @@ class RunName:
         return folder / "history" / f"{self}.csv"
 
 
+def tables_digest(name: RunName, folder: Path = FIGURES) -> str:
+    """Return a hash of a run's published tables, by which its model file knows them.
+
+    Parameters
+    ----------
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    str
+        Of the predictions' and the history's bytes.
+
+    Raises
+    ------
+    PublishedError
+        If one of them is not there.
+    """
+    digest = hashlib.sha256()
+    for file in (name.predictions_file(folder), name.history_file(folder)):
+        try:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        except OSError as error:
+            raise _unusable(file, str(error.strerror)) from error
+    return digest.hexdigest()
+
+
 def results_file(folder: Path = FIGURES) -> Path:
     """Return where the table of all published runs lies."""
     return folder / "results.csv"
@@ -80,7 +112,8 @@ def read_results(folder: Path = FIGURES) -> pd.DataFrame:
     PublishedError
         If there is no such file.
     """
-    return _read(results_file(folder), dtype={"python": "str"})
+    key = ("profile", "model", "seed")
+    return _read(results_file(folder), columns=key, dtype={"python": "str"})
 
 
 def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
@@ -102,7 +135,12 @@ def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     PublishedError
         If this run was not published.
     """
-    return _from_stored(_read(name.predictions_file(folder)))
+    file = name.predictions_file(folder)
+    stored = _read(file, columns=("clip", "truth", *PROBABILITIES))
+    try:
+        return _from_stored(stored)
+    except LabelError as error:
+        raise _unusable(file, str(error)) from error
 
 
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
@@ -123,7 +161,7 @@ def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     PublishedError
         If this run was not published.
     """
-    return _read(name.history_file(folder)).set_index("epoch")
+    return _read(name.history_file(folder), columns=("epoch", *HISTORY)).set_index("epoch")
 
 
 def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
@@ -219,16 +257,23 @@ def _from_stored(stored: pd.DataFrame) -> pd.DataFrame:
     return table.join(stored[columns].reset_index(drop=True))
 
 
-def _read(file: Path, **options) -> pd.DataFrame:
+def _read(file: Path, *, columns: Sequence[str], **options) -> pd.DataFrame:
     try:
-        return pd.read_csv(file, **options)
+        table = pd.read_csv(file, **options)
     except FileNotFoundError:
-        problem = f"there is no {file.name} in {file.parent}"
+        raise _unusable(file, "it is not there") from None
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        problem = f"{file} cannot be read ({error})"
-    raise PublishedError(
-        f"{problem}; what was published comes with the repository: "
-        "`git checkout figures` brings it back"
+        raise _unusable(file, str(error)) from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise _unusable(file, f"it has no column {', '.join(missing)}")
+    return table
+
+
+def _unusable(file: Path, problem: str) -> PublishedError:
+    return PublishedError(
+        f"{file.name} in {file.parent} cannot be used: {problem}; what was published comes with "
+        "the repository: `git checkout figures` brings it back"
     )
 
 

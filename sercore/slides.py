@@ -211,8 +211,6 @@ def _curves(histories: dict[str, pd.DataFrame]) -> Figure:
             figures.history(history, measure=measure, ax=ax)
             ax.label_outer()
         column[0].set_title(figures.MODEL_TITLES[model])
-    # An untrained batch normalisation makes the first test losses tower over all others.
-    axes[0, 0].set_ylim(0, 2.5)
     return figure
 
 

@@ -23,20 +23,22 @@ from sercore.corpora import EMOTIONS
 from sercore.datasets import Standardizer, encode, make_dataset, make_datasets
 from sercore.features import Features, extract
 from sercore.manifest import manifest_digest
-from sercore.modelfile import read_model, read_notes
+from sercore.modelfile import ModelFileError, read_model, read_notes
 from sercore.models import RECIPES
 from sercore.published import (
     FIGURES,
     MODELS,
     PROBABILITIES,
+    PublishedError,
     RunName,
     read_history,
     read_predictions,
+    tables_digest,
 )
 from sercore.splits import Split, random_split
 
 _RUN_FORMAT = 1  # raised whenever the same configuration would give other numbers
-_STATE, _WEIGHTS, _DONE = "state.npz", "best.weights.h5", "run.json"
+_WEIGHTS, _DONE = "best.weights.h5", "run.json"
 _HISTORY, _PREDICTIONS = "history.csv", "predictions.csv"
 
 
@@ -119,8 +121,8 @@ def train(
     seed : int
         Decides weights, dropout and shuffling, never the split.
     retrain : bool
-        Train even if there is a finished run, or one that comes with the course. `SER_RETRAIN`
-        does the same for every run (`config.retrain_mark`). An unfinished run goes on.
+        Train even if there is a finished run, or one that comes with the course. An unfinished run
+        goes on. Under `SER_RETRAIN` (`config.retrain_mark`) every run is trained once.
     report : callable, optional
         Called with one line per epoch; None for silence.
 
@@ -156,17 +158,17 @@ def train(
     say = report or (lambda line: None)
     mark = retrain_mark()
     with FileLock(f"{folder}.lock"):
+        fit = _Fit(model, folder, training, say, mark)
         run = None if retrain else _load(name, folder, settings, mark)
-        if run is None and not (retrain or mark or (folder / _STATE).exists()):
-            run = _take_shipped(name, folder, settings)
+        if run is None and not (retrain or mark or fit.state.exists()):
+            run = _take_shipped(name, folder, settings, clips.iloc[split.test], say)
         if run is not None:
-            source = "the course's own run" if run.facts.get("shipped") else "already trained"
+            source = "the course's own run" if "shipped" in run.facts else "already trained"
             say(f"{name}: {source}, {run.facts['epochs']} epochs, {run.facts['seconds']:.0f} s")
             return run
         folder.mkdir(exist_ok=True)
-        fit = _Fit(model, folder, training, say)
         fit.run(features, encode(clips["emotion"]), split, seed)
-        return fit.finish(name, settings, features, clips, split, mark)
+        return fit.finish(name, settings, features, clips, split)
 
 
 def train_recipe(
@@ -282,9 +284,17 @@ class _Fit:
     """One model being fitted in one folder."""
 
     def __init__(
-        self, model: keras.Model, folder: Path, training: TrainConfig, say: Callable[[str], None]
+        self,
+        model: keras.Model,
+        folder: Path,
+        training: TrainConfig,
+        say: Callable[[str], None],
+        mark: str,
     ) -> None:
-        self.model, self.folder, self.training, self.say = model, folder, training, say
+        self.model, self.folder, self.training = model, folder, training
+        self.say, self.mark = say, mark
+        # Another mark's training would not be one of this.
+        self.state = folder / (f"state-{digest(mark)}.npz" if mark else "state.npz")
         self.stop = keras.callbacks.EarlyStopping(
             monitor="val_loss", patience=training.stop_patience, restore_best_weights=True
         )
@@ -328,7 +338,6 @@ class _Fit:
         features: Features,
         clips: pd.DataFrame,
         split: Split,
-        mark: str,
     ) -> Run:
         """Predict the test clips, write everything, and mark the run as finished."""
         table = predict(
@@ -351,10 +360,11 @@ class _Fit:
             "model": json.loads(self.model.to_json()),
             "versions": {p: version(p) for p in ("tensorflow", "keras", "librosa", "numpy")}
             | {"python": platform.python_version()},
-            "mark": mark,
+            "mark": self.mark,
         }
         run = _close(name, self.folder, settings, facts)
-        (self.folder / _STATE).unlink(missing_ok=True)
+        for state in self.folder.glob("state*.npz"):
+            state.unlink()
         return run
 
 
@@ -369,7 +379,7 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self.fit, self.history = fit, []
         self.stopped = False
-        self.path = fit.folder / _STATE
+        self.path = fit.state
         self._callbacks = {
             "stop": (fit.stop, ("wait", "best", "best_epoch", "stopped_epoch")),
             "plateau": (fit.plateau, ("wait", "best", "cooldown_counter")),
@@ -508,28 +518,51 @@ def _close(name: str, folder: Path, settings: dict, facts: dict) -> Run:
     return Run(name, folder, settings, facts, *_read_tables(folder))
 
 
-def _take_shipped(name: str, folder: Path, settings: dict) -> Run | None:
+def _take_shipped(
+    name: str,
+    folder: Path,
+    settings: dict,
+    test: pd.DataFrame,
+    say: Callable[[str], None],
+) -> Run | None:
     """Put the run that comes with the course into its folder, if it is this very run.
 
-    Manifest, split and every setting must agree, so that it is never scored on clips that it was
-    trained on.
+    Manifest, split and every setting must agree, and the clips that were predicted must be the test
+    clips: so it is never scored on clips that it was trained on.
     """
     file = MODELS / f"{name}.keras"
     if not file.exists():
         return None
-    asked = json.loads(json.dumps(settings))
-    graph = asked.pop("model")
-    if read_notes(file)["settings"] != asked:
+    try:
+        notes = read_notes(file)
+        asked = json.loads(json.dumps(settings))
+        graph = asked.pop("model")
+        differing = {key for key in asked if asked[key] != notes["settings"].get(key)}
+        if differing and differing <= {"manifest", "split"}:
+            say(f"{name}: the course's own run was trained on other clips, so this one is trained")
+        if differing:
+            return None
+        shipped = read_model(file)
+        # The architecture is compared as this version of Keras describes it.
+        if _graph(shipped.model) != graph:
+            return None
+        published = RunName(
+            profile=shipped.facts["profile"], model=name, seed=shipped.settings["seed"]
+        )
+        history, table = read_history(published, FIGURES), read_predictions(published, FIGURES)
+        columns = ["path", "emotion"]
+        same_clips = table[columns].to_numpy().tolist() == test[columns].to_numpy().tolist()
+        if tables_digest(published, FIGURES) != shipped.facts["tables"] or not same_clips:
+            raise PublishedError(
+                f"the predictions or the history of {published} in {FIGURES} are not those that "
+                "belong to its model file; `git checkout figures models` brings them back"
+            )
+    except (ModelFileError, PublishedError) as error:
+        say(f"{name}: the course's own run cannot be used and is trained anew: {error}")
         return None
-    shipped = read_model(file)
-    # The architecture is compared as this version of Keras describes it.
-    if _graph(shipped.model) != graph:
-        return None
-    published = RunName(profile=shipped.facts["profile"], model=name, seed=shipped.settings["seed"])
     folder.mkdir(exist_ok=True)
-    history, table = read_history(published, FIGURES), read_predictions(published, FIGURES)
     _write_tables(folder, shipped.model, history, table)
-    facts = shipped.facts | {"mean": shipped.mean, "std": shipped.std, "shipped": True}
+    facts = shipped.facts | {"mean": shipped.mean, "std": shipped.std, "shipped": _sha256(file)}
     return _close(name, folder, settings, facts | {"model": json.loads(shipped.model.to_json())})
 
 
@@ -543,6 +576,8 @@ def _load(name: str, folder: Path, settings: dict, mark: str) -> Run | None:
         intact = all(_sha256(folder / file) == digest for file, digest in done["files"].items())
         same = done["settings"] == json.loads(json.dumps(settings))
         same &= not mark or done["facts"].get("mark") == mark
+        shipped = done["facts"].get("shipped")  # it may have been published anew since
+        same &= not shipped or shipped == _sha256(MODELS / f"{name}.keras")
     except (FileNotFoundError, ValueError, KeyError):
         return None
     if not (intact and same):

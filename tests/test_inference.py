@@ -68,11 +68,33 @@ def test_a_file_that_is_no_sound_is_named(tmp_path):
         i.predict_files(trained(), [tmp_path / "text.wav"])
 
 
-@pytest.mark.parametrize("samples", [0, 4_000])
-def test_silence_is_not_answered(tmp_path, samples):
-    soundfile.write(tmp_path / "still.wav", np.zeros(samples), 8_000)
-    with pytest.raises(FeatureError, match="still.wav is silent"):
-        i.predict_files(trained(), [tmp_path / "still.wav"])
+@pytest.mark.parametrize(
+    ("samples", "problem"),
+    [
+        (np.zeros(0), "no sound to speak of"),
+        (np.zeros(4_000), "no sound to speak of"),
+        (np.full(4_000, 1e-4), "no sound to speak of"),
+        (np.ones(1), "no sound to speak of"),
+        (np.stack([tone(300), -tone(300)], axis=1), "no sound to speak of"),
+        (np.where(np.arange(4_000) == 7, np.nan, tone(300)[:4_000]), "cannot be read as sound"),
+        (np.full(4_000, 1e30), "too large to compute"),
+    ],
+    ids=["empty", "silence", "dither", "click", "cancelling channels", "not a number", "huge"],
+)
+def test_what_holds_no_sound_is_not_answered(tmp_path, samples, problem):
+    soundfile.write(tmp_path / "bad.wav", samples, 8_000, subtype="DOUBLE")
+    with pytest.raises(FeatureError, match=f"bad.wav .*{problem}"):
+        i.predict_files(trained(), [tmp_path / "bad.wav"])
+
+
+def test_sound_without_a_header_is_named(tmp_path):
+    (tmp_path / "x.raw").write_bytes(b"12" * 4_000)
+    with pytest.raises(FeatureError, match="x.raw cannot be read as sound"):
+        i.predict_files(trained(), [tmp_path / "x.raw"])
+
+
+def test_one_path_will_do(clips):
+    assert i.predict_files(trained(), clips[0]).equals(i.predict_files(trained(), clips[:1]))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

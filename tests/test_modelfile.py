@@ -167,18 +167,93 @@ def test_a_file_that_unpacks_to_too_much_is_refused(file, monkeypatch):
         m.read_model(file)
 
 
+def forge(file, *, config=None, **notes):
+    """Change a file as an attacker would, who can compute a digest too."""
+    with zipfile.ZipFile(file) as archive:
+        weights = archive.read("model.weights.h5")
+        config = config or archive.read("config.json")
+    own = metadata(file)["sercore"]
+    del own["sha256"]
+    own |= notes
+    own = {key: value for key, value in own.items() if value is not None}
+    own["sha256"] = m._digest(config, weights, own)
+    rewrite(file, **{"config.json": config, "metadata.json": json.dumps({"sercore": own})})
+
+
+def test_a_forged_file_with_sound_notes_is_read(file):
+    forge(file, mean=2.5)
+    assert m.read_model(file).mean == 2.5
+
+
+@pytest.mark.parametrize(
+    ("notes", "problem"),
+    [
+        ({"mean": None}, "its notes hold"),
+        ({"more": 1}, "its notes hold"),
+        ({"kind": "prosody"}, "reads 'prosody', expected one of mel, mfcc"),
+        ({"mean": "x"}, "cannot be used"),
+        ({"std": 0.0}, "standardises with"),
+        ({"mean": float("nan")}, "standardises with"),
+        ({"labels": "abcdefg"}, "expected a list of names"),
+        ({"labels": ["anger"]}, "1 labels"),
+        ({"audio": {}}, "cannot be used"),
+        ({"audio": "x"}, "cannot be used"),
+    ],
+)
+def test_notes_that_make_no_sense_are_refused(file, notes, problem):
+    forge(file, **notes)
+    with pytest.raises(m.ModelFileError, match=problem):
+        m.read_model(file)
+
+
+def test_features_of_another_shape_are_refused(file):
+    forge(file, audio=metadata(file)["sercore"]["audio"] | {"n_mfcc": 5})
+    with pytest.raises(m.ModelFileError, match=r"\(16, 32, 1\).*\(5, 32, 1\)"):
+        m.read_model(file)
+
+
+def test_a_layer_too_large_for_memory_is_refused(file):
+    with zipfile.ZipFile(file) as archive:
+        config = archive.read("config.json").replace(b'"units": 7', b'"units": 40000000')
+    forge(file, config=config)
+    with pytest.raises(m.ModelFileError, match="a size of 40,000,000, more than 4,096"):
+        m.read_model(file)
+
+
+@pytest.mark.parametrize("config", [b"no json", b"[" * 100_000])
+def test_an_architecture_that_cannot_be_parsed_is_refused(file, config):
+    forge(file, config=config)
+    with pytest.raises(m.ModelFileError, match="damaged"):
+        m.read_model(file)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    model = small_model()
+    model.layers[-1].kernel.assign(np.full((4, 7), np.nan))
+    file = m.save_model(trained(model=model), tmp_path / "nan.keras")
+    with pytest.raises(m.ModelFileError, match="weights are not numbers"):
+        m.read_model(file)
+
+
+def test_a_failed_save_leaves_what_was_there(file):
+    before = file.read_bytes()
+    with pytest.raises(TypeError):
+        m.save_model(trained(settings={"seed": object()}), file)
+    assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
+
+
+def test_saving_what_was_read_gives_the_same_bytes(file):
+    before = file.read_bytes()
+    m.save_model(m.read_model(file), file)
+    assert file.read_bytes() == before
+
+
 def test_a_layer_that_could_carry_code_is_refused(file, tmp_path):
     layers = [keras.layers.Input((16, 32, 1)), keras.layers.Lambda(lambda x: x)]
     keras.Sequential(layers).save(tmp_path / "lambda.keras")
     with zipfile.ZipFile(tmp_path / "lambda.keras") as archive:
         config = archive.read("config.json")
-    with zipfile.ZipFile(file) as archive:
-        weights = archive.read("model.weights.h5")
-    # As an attacker would, who can compute a digest too.
-    notes = metadata(file)["sercore"]
-    del notes["sha256"]
-    notes["sha256"] = m._digest(config, weights, notes)
-    rewrite(file, **{"config.json": config, "metadata.json": json.dumps({"sercore": notes})})
+    forge(file, config=config)
     with pytest.raises(m.ModelFileError, match="Lambda.* could carry code"):
         m.read_model(file)
 
@@ -192,9 +267,11 @@ def test_labels_and_outputs_must_agree(tmp_path):
 def test_every_recipe_can_be_saved_and_read(tmp_path):
     from sercore.models import RECIPES
 
+    audio = replace(TINY, n_mels=64, n_mfcc=64, hop_length=127)
     for name, recipe in RECIPES.items():
-        model = recipe.build((64, 64, 1), len(EMOTIONS))
-        file = m.save_model(trained(name=name, model=model), tmp_path / f"{name}.keras")
-        x = np.random.default_rng(0).normal(size=(2, 64, 64))
-        assert np.array_equal(m.read_model(file)(x), trained(model=model)(x))
+        own = trained(name=name, kind=recipe.kind, audio=audio)
+        own = replace(own, model=recipe.build((64, 63, 1), len(EMOTIONS)))
+        file = m.save_model(own, tmp_path / f"{name}.keras")
+        x = np.random.default_rng(0).normal(size=(2, 64, 63))
+        assert np.array_equal(m.read_model(file)(x), own(x))
         assert file.stat().st_size < 2_000_000

@@ -266,6 +266,13 @@ def test_incomplete_corpora_are_not_published(sample):
         publish.check_publishable(workspace(sample))
 
 
+def test_added_clips_are_not_published(sample, monkeypatch):
+    """They would move the split, however sound the rest is."""
+    monkeypatch.setattr(publish, "check_publishable", lambda workspace: None)
+    with pytest.raises(PublishedError, match="not just those that were published"):
+        publish.publish(workspace(sample), models=["cnn_mel"], seeds=[0])
+
+
 def test_slides_of_the_results(tmp_path):
     publish_made_up(tmp_path)
     names = {path.name for path in slides.draw_results(tmp_path)}

@@ -1,5 +1,7 @@
 """Published tables: read back as they were, or refused."""
 
+import gzip
+
 import pandas as pd
 import pytest
 
@@ -76,19 +78,23 @@ def test_a_history_is_read_back(tmp_path):
 
 
 def test_results_are_read_back(tmp_path):
-    table = pd.DataFrame({"profile": ["article"], "accuracy": [0.5], "python": ["3.10"]})
+    table = pd.DataFrame(
+        {"profile": ["article"], "model": ["cnn_mel"], "seed": [0], "python": ["3.10"]}
+    )
     p.write_results(table, tmp_path)
     pd.testing.assert_frame_equal(p.read_results(tmp_path), table)  # 3.10 is no number
 
 
 @pytest.mark.parametrize("read", [p.read_predictions, p.read_history])
 def test_a_run_that_is_not_there_is_named(tmp_path, read):
-    with pytest.raises(p.PublishedError, match="there is no article-cnn_mfcc-2.csv.*git checkout"):
+    with pytest.raises(
+        p.PublishedError, match="article-cnn_mfcc-2.csv.*it is not there.*git checkout"
+    ):
         read(NAME, tmp_path)
 
 
 def test_missing_results_are_named(tmp_path):
-    with pytest.raises(p.PublishedError, match="there is no results.csv"):
+    with pytest.raises(p.PublishedError, match="results.csv.*it is not there"):
         p.read_results(tmp_path)
 
 
@@ -97,5 +103,32 @@ def test_a_damaged_file_is_named(tmp_path, share):
     file = p.write_predictions(predictions(), NAME, tmp_path)
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(p.PublishedError, match="cannot be read"):
+    with pytest.raises(p.PublishedError, match="cannot be used"):
         p.read_predictions(NAME, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("version https://git-lfs\n", "no column clip"),
+        ("clip,truth\na,b\n", "no column p_anger"),
+        ("clip,truth,{p}\nx.wav,anger,1,0,0,0,0,0,0\n", "x.wav follows none"),
+    ],
+)
+def test_a_table_of_something_else_is_named(tmp_path, text, problem):
+    file = NAME.predictions_file(tmp_path)
+    file.parent.mkdir()
+    with gzip.open(file, "wt") as handle:
+        handle.write(text.format(p=",".join(p.PROBABILITIES)))
+    with pytest.raises(p.PublishedError, match=problem):
+        p.read_predictions(NAME, tmp_path)
+
+
+def test_the_hash_of_the_tables_changes_with_either(tmp_path):
+    p.write_predictions(predictions(), NAME, tmp_path)
+    p.write_history(history(), NAME, tmp_path)
+    first = p.tables_digest(NAME, tmp_path)
+    p.write_history(history() * 2, NAME, tmp_path)
+    second = p.tables_digest(NAME, tmp_path)
+    p.write_predictions(predictions(answer=(1, 6, 2)), NAME, tmp_path)
+    assert len({first, second, p.tables_digest(NAME, tmp_path)}) == 3

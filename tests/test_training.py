@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,8 +18,15 @@ from sercore.config import TrainConfig
 from sercore.corpora import EMOTIONS
 from sercore.features import extract
 from sercore.manifest import article_view, build_manifest
-from sercore.modelfile import ModelFileError, TrainedModel, save_model
-from sercore.published import RunName, write_history, write_predictions
+from sercore.modelfile import TrainedModel, read_model, save_model
+from sercore.published import (
+    RunName,
+    read_history,
+    read_predictions,
+    tables_digest,
+    write_history,
+    write_predictions,
+)
 from sercore.splits import random_split
 from tests.speech import TINY, tiny_corpus
 
@@ -163,7 +171,8 @@ def published_run(data, tmp_path_factory):
         std=run.facts["std"],
         labels=EMOTIONS,
         settings={key: value for key, value in run.settings.items() if key != "model"},
-        facts={key: run.facts[key] for key in ("epochs", "seconds")} | {"profile": "article"},
+        facts={key: run.facts[key] for key in ("epochs", "seconds")}
+        | {"profile": "article", "tables": tables_digest(name, folder / "figures")},
     )
     save_model(trained, folder / "models" / "small.keras")
     return run, folder
@@ -179,7 +188,7 @@ def shipped(published_run, cache, monkeypatch):
 
     monkeypatch.setattr(t, "FIGURES", folder / "figures")
     monkeypatch.setattr(t, "MODELS", folder / "models")
-    monkeypatch.setattr(t, "_Fit", start)
+    monkeypatch.setattr(t._Fit, "run", start)
     return run
 
 
@@ -247,12 +256,89 @@ def test_an_unfinished_run_goes_on_although_one_is_shipped(data, shipped, cache)
         run_shipped(data)
 
 
-def test_a_damaged_shipped_model_is_named(data, shipped, tmp_path, monkeypatch):
-    whole = t.MODELS / "small.keras"
-    monkeypatch.setattr(t, "MODELS", tmp_path)
-    (tmp_path / "small.keras").write_bytes(whole.read_bytes()[:1000])
-    with pytest.raises(ModelFileError, match="small.keras is cut short"):
-        run_shipped(data)
+def test_other_clips_are_named_as_the_reason(shipped, tmp_path):
+    lines = []
+    with pytest.raises(TrainingStarts):
+        run_shipped(tiny_corpus(tmp_path / "more", clips=43), report=lines.append)
+    assert lines == [
+        "small: the course's own run was trained on other clips, so this one is trained"
+    ]
+
+
+@pytest.fixture
+def own_copy(shipped, tmp_path, monkeypatch):
+    """What is shipped, in a folder that a test may spoil."""
+    for name in ("FIGURES", "MODELS"):
+        copy = shutil.copytree(getattr(t, name), tmp_path / name)
+        monkeypatch.setattr(t, name, copy)
+    return tmp_path
+
+
+def test_a_damaged_shipped_model_is_named_and_not_used(data, own_copy):
+    file = t.MODELS / "small.keras"
+    file.write_bytes(file.read_bytes()[:1000])
+    lines = []
+    with pytest.raises(TrainingStarts):
+        run_shipped(data, report=lines.append)
+    assert "small.keras is cut short" in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["predictions", "history"])
+def test_tables_of_another_run_are_not_taken_for_the_shipped_ones(data, own_copy, kind):
+    """As after a publication that was cut off: the wrong table is sound in itself."""
+    (file,) = (t.FIGURES / kind).iterdir()
+    name = RunName(profile="article", model="small", seed=0)
+    if kind == "predictions":
+        table = read_predictions(name, t.FIGURES)
+        write_predictions(table.iloc[:5], name, t.FIGURES)
+    else:
+        write_history(read_history(name, t.FIGURES) * 2, name, t.FIGURES)
+    lines = []
+    with pytest.raises(TrainingStarts):
+        run_shipped(data, report=lines.append)
+    assert "not those that belong to its model file" in lines[0]
+
+
+def test_predictions_of_training_clips_are_refused_even_with_a_right_hash(data, own_copy):
+    name = RunName(profile="article", model="small", seed=0)
+    clips = article_view(build_manifest(data))
+    train = clips.iloc[random_split(clips).train][["path", "corpus", "speaker", "emotion"]]
+    table = train.assign(predicted=train["emotion"])
+    for emotion in EMOTIONS:
+        table[f"p_{emotion}"] = (table["emotion"] == emotion) * 1.0
+    write_predictions(table, name, t.FIGURES)
+    file = t.MODELS / "small.keras"
+    model = read_model(file)
+    tables = {"tables": tables_digest(name, t.FIGURES)}
+    save_model(replace(model, facts=model.facts | tables), file)
+    lines = []
+    with pytest.raises(TrainingStarts):
+        run_shipped(data, report=lines.append)
+    assert "not those that belong to its model file" in lines[0]
+
+
+def test_a_model_published_anew_replaces_the_one_that_was_taken(data, own_copy):
+    run_shipped(data)
+    file = t.MODELS / "small.keras"
+    model = read_model(file)
+    save_model(replace(model, facts=model.facts | {"epochs": 7}), file)
+    assert run_shipped(data).facts["epochs"] == 7
+
+
+def test_a_retraining_under_another_mark_does_not_go_on_with_this_one(data, cache, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(line):
+        raise Killed
+
+    monkeypatch.setenv("SER_RETRAIN", "first")
+    with pytest.raises(Killed):
+        run_small(data, report=die)
+    monkeypatch.delenv("SER_RETRAIN")
+    lines = []
+    run_small(data, report=lines.append)
+    assert lines[0].startswith("epoch   1") and not list(cache.glob("runs/*/state*"))
 
 
 @pytest.mark.parametrize(
