@@ -45,11 +45,20 @@ class Standardizer:
         if len(positions) == 0:
             raise ValueError("a Standardizer needs at least one training clip")
         count, mean, squares = 0, 0.0, 0.0
+        # One array for all chunks, filled clip by clip and changed in place: `astype` and `var`
+        # would make others as large beside it.
+        buffer = np.empty((min(_CHUNK, len(positions)), *features.shape[1:]), dtype=np.float64)
         for start in range(0, len(positions), _CHUNK):
-            chunk = features[positions[start : start + _CHUNK]].astype(np.float64)
+            part = positions[start : start + _CHUNK]
+            chunk = buffer[: len(part)]
+            for i, position in enumerate(part):
+                chunk[i] = features[position]
             # Chan et al. (1983): combining means and squared deviations loses no digits.
-            delta, n = chunk.mean() - mean, chunk.size
-            squares += chunk.var() * n + delta**2 * count * n / (count + n)
+            middle, n = chunk.mean(), chunk.size
+            chunk -= middle
+            np.square(chunk, out=chunk)
+            delta = middle - mean
+            squares += chunk.mean() * n + delta**2 * count * n / (count + n)
             mean += delta * n / (count + n)
             count += n
         self.mean_, self.std_ = float(mean), float(np.sqrt(squares / count))

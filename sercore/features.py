@@ -94,14 +94,13 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     """
     librosa.util.valid_audio(clip)
     window, bands = _window_and_bands(config)
-    hop, half = config.hop_length, config.n_fft // 2
-    padded = np.pad(clip, half)  # so that the middle of the first frame is the first sample
+    hop = config.hop_length
+    padded = np.pad(clip, config.n_fft // 2)  # the middle of the first frame is the first sample
     frames = sliding_window_view(padded, config.n_fft)[::hop].T  # (n_fft, n_frames), no copy
     power = np.zeros((config.n_mels, frames.shape[1]), dtype=np.float32)
     # Most clips end in padding, and a frame of zeros has no power.
-    loud_hops = np.flatnonzero(np.add.reduceat(np.abs(clip), np.arange(0, len(clip), hop)))
-    end = (loud_hops[-1] + 1) * hop + half if len(loud_hops) else 0  # of the last sample's frames
-    n_frames = min(-(-end // hop), frames.shape[1])
+    loud = np.flatnonzero(np.logical_or.reduceat(padded != 0, np.arange(0, len(padded), hop)))
+    n_frames = min(loud[-1] + 1, frames.shape[1]) if len(loud) else 0
     step = max(1, _BLOCK // config.n_fft)
     for start in range(0, n_frames, step):
         block = slice(start, min(start + step, n_frames))
