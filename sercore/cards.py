@@ -35,7 +35,7 @@ def results_markdown(results: pd.DataFrame) -> str:
     ]
     for model, title in MODEL_TITLES.items():
         own = [
-            _accuracies(results.query("model == @model and profile == @profile"))
+            _accuracies(results[(results["model"] == model) & (results["profile"] == profile)])
             for profile in ("article", "laptop")
         ]
         theirs = article.loc[model]

@@ -25,6 +25,7 @@ from typing import BinaryIO
 import librosa
 import numpy as np
 import pandas as pd
+import soundfile
 from filelock import FileLock
 from joblib import Parallel, delayed
 from numpy.lib.stride_tricks import sliding_window_view
@@ -55,12 +56,14 @@ class FeatureError(ValueError):
 # --- one clip -------------------------------------------------------------------------------------
 
 
-def load_clip(path: str | Path | BinaryIO, *, config: AudioConfig) -> np.ndarray:
+def load_clip(
+    path: str | Path | BinaryIO | soundfile.SoundFile, *, config: AudioConfig
+) -> np.ndarray:
     """Load a clip as the models see it: mono, resampled, cut or zero-padded at the end.
 
     Parameters
     ----------
-    path : path or binary file
+    path : path, binary file or soundfile.SoundFile
         A clip of any sample rate and number of channels.
     config : AudioConfig
 

@@ -68,7 +68,9 @@ def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
         If the file is not there, is no sound, is silent, or far too loud to compute with.
     """
     try:
-        clip = load_clip(path, config=trained.audio)
+        # Opened here: older librosas go on to decoders with errors of their own.
+        with soundfile.SoundFile(path) as file:
+            clip = load_clip(file, config=trained.audio)
     # librosa's errors tell of samples that are no numbers, a TypeError of sound without a header.
     except (OSError, TypeError, soundfile.SoundFileError, librosa.LibrosaError) as error:
         raise FeatureError(
