@@ -109,4 +109,4 @@ venv:
 	    printf '%s\n' "$$made_from" > $(VENV)/made-from; \
 	fi
 
-.PHONY: help course store publish lab test lint lock clean venv
+.PHONY: help course store publish lab test bench lint lock clean venv
