@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from filelock import FileLock
 
 from sercore.config import AudioConfig, Profile, TrainConfig, cache_dir, digest, retrain_mark
@@ -104,6 +105,9 @@ def train(
     that comes with the course (`models/`), it is taken instead. As in the article, the test set
     serves as validation data, which makes its test figures optimistic.
 
+    Inside the scope of a `tf.distribute.Strategy` all its devices train; each batch must divide
+    evenly among them.
+
     Parameters
     ----------
     build : callable
@@ -153,6 +157,9 @@ def train(
         "model": _graph(model),
         "seed": seed,
     }
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    if devices > 1:  # each normalises its part of a batch, so the numbers are others
+        settings["devices"] = devices
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     say = report or (lambda line: None)

@@ -513,3 +513,26 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
     pd.testing.assert_frame_equal(whole, cut, atol=1e-6, rtol=0)
     with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "cut.npz") as b:
         assert all(np.allclose(a[key], b[key], atol=1e-6, rtol=0) for key in a.files)
+
+
+DEVICES = """
+import sys
+import tensorflow as tf
+from tests.test_training import run_small
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+alone = run_small(sys.argv[1])
+with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
+    both = run_small(sys.argv[1])
+assert both.folder != alone.folder and both.settings["devices"] == 2, both.settings
+print(list(both.history.index), len(both.predictions))
+"""
+
+
+def test_two_devices_train_one_model_and_keep_it_apart(cache, tmp_path):
+    data = tiny_corpus(tmp_path / "data", clips=50)  # 40 to train on: batches of 8
+    command = [sys.executable, "-c", DEVICES, str(data)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "[1, 2, 3] 10\n"
