@@ -57,7 +57,8 @@ publish: venv
 # The repository is the root, so that a chapter can show a picture from figures/. A relative name
 # would mean another folder in the notebooks' kernels.
 lab: venv
-	@if [ -n "$$DATA" ]; then SER_DATA=$$(cd "$$DATA" && pwd) || exit 1; export SER_DATA; fi; \
+	@if [ -n "$$DATA" ] && [ ! -d "$$DATA" ]; then echo "DATA=$$DATA is no folder" >&2; exit 2; fi; \
+	if [ -n "$$DATA" ]; then SER_DATA=$$(cd "$$DATA" && pwd) || exit 1; export SER_DATA; fi; \
 	if [ -n "$$PROFILE" ]; then SER_PROFILE=$$PROFILE; export SER_PROFILE; fi; \
 	case "$$SER_DATA" in ""|/*) ;; *) SER_DATA=$$PWD/$$SER_DATA; export SER_DATA;; esac; \
 	case "$$SER_CACHE" in ""|/*) ;; *) SER_CACHE=$$PWD/$$SER_CACHE; export SER_CACHE;; esac; \

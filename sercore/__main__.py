@@ -19,6 +19,7 @@ from sercore.demo import DemoError
 from sercore.manifest import ManifestError
 from sercore.own import DeclarationError
 from sercore.published import MODEL_NAMES
+from sercore.scan import write_atomically
 from sercore.workspace import NoDataError, Workspace, open_workspace
 
 
@@ -77,7 +78,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sercore", description="The course's commands.")
+    parser = argparse.ArgumentParser(prog="python -m sercore", description="The course's commands.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     course = commands.add_parser("course", help="run every chapter into build/course")
     course.set_defaults(run=_course)
@@ -187,10 +188,10 @@ def _retraining(wanted: bool) -> Iterator[None]:
         return
     pending = cache_dir() / "retraining.txt"
     if not pending.exists():
-        pending.write_text(datetime.now().isoformat(), encoding="utf-8")
+        write_atomically(pending, datetime.now().isoformat())
     os.environ["SER_RETRAIN"] = pending.read_text(encoding="utf-8")
     yield
-    pending.unlink()
+    pending.unlink(missing_ok=True)  # another run under the same mark may have ended first
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:

@@ -272,7 +272,7 @@ def cache_dir() -> Path:
     Raises
     ------
     CacheError
-        If it is not there and cannot be made.
+        If it is not there and cannot be made, or cannot be written to.
     """
     chosen = os.environ.get("SER_CACHE") or platformdirs.user_cache_path("sercore")
     folder = Path(chosen).expanduser().resolve()
@@ -283,4 +283,9 @@ def cache_dir() -> Path:
             f"the cache folder {folder} cannot be made ({error.strerror}); "
             "point SER_CACHE at a folder that you may write to"
         ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CacheError(
+            f"the cache folder {folder} cannot be written to; "
+            "point SER_CACHE at a folder that you may write to"
+        )
     return folder

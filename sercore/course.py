@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import nbformat
+from filelock import FileLock, Timeout
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -77,10 +78,24 @@ def run_course(workspace: Workspace, notebooks: Path = NOTEBOOKS, *, build: Path
     Raises
     ------
     CourseError
-        If there are no notebooks, or a cell fails.
+        If there are no notebooks, a cell fails, or `build` cannot be written, for one because
+        another run is writing there.
     """
     paths = find_notebooks(notebooks)
-    clear(build)
+    lock = FileLock(f"{build}.lock", timeout=0)
+    try:
+        build.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        clear(build)
+    except Timeout:
+        raise CourseError(f"another run is writing to {build}; wait until it has ended") from None
+    except OSError as error:
+        raise CourseError(f"{build} cannot be written ({error.strerror}); make it free") from error
+    with lock:
+        return _run_into(build, paths, workspace)
+
+
+def _run_into(build: Path, paths: list[Path], workspace: Workspace) -> Path:
     runs, index = [], build / "index.html"
     for run in run_notebooks(paths, workspace=workspace, dpi=COURSE_DPI):
         runs.append(run)
@@ -169,8 +184,11 @@ class Progress:
 
 
 def find_notebooks(folder: Path) -> list[Path]:
-    """Return the notebooks of a folder in the order of their names; `CourseError` without any."""
-    paths = sorted(folder.glob("*.ipynb"))
+    """Return the chapters of a folder in the order of their names; `CourseError` without any.
+
+    Their names begin with a number; a student's `Untitled.ipynb` beside them is no chapter.
+    """
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise CourseError(f"there are no notebooks in {folder}: run this in a clone of the course")
     return paths
@@ -203,7 +221,7 @@ def run_notebooks(paths: list[Path], *, workspace: Workspace, dpi: int) -> Itera
     progress = Progress(len(paths))
     for index, path in enumerate(paths, start=1):
         progress.start(index, path.stem)
-        notebook = nbformat.read(path, as_version=4)
+        notebook = _read(path)
         started = time.monotonic()
         failure = _execute(notebook, path, environment=environment, on_cell=progress.cell)
         seconds = time.monotonic() - started
@@ -212,6 +230,16 @@ def run_notebooks(paths: list[Path], *, workspace: Workspace, dpi: int) -> Itera
         yield run
         if failure:
             return
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.ValidationError) as error:
+        raise CourseError(
+            f"{path} is no notebook ({str(error).splitlines()[0]}); `git checkout {path.name}` in "
+            "its folder brings back the course's own"
+        ) from error
 
 
 def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:

@@ -391,15 +391,17 @@ class _Store:
     def open(self) -> dict[str, int]:
         """Return the row of each clip; cut off what was half written, remake what is foreign."""
         settings_file = self.folder / "settings.json"
-        expected = json.dumps(self.settings, sort_keys=True)
-        if not settings_file.exists() or settings_file.read_text(encoding="utf-8") != expected:
+        expected = json.dumps(self.settings, sort_keys=True).encode()
+        if not settings_file.exists() or settings_file.read_bytes() != expected:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            settings_file.write_text(expected, encoding="utf-8")
+            settings_file.write_bytes(expected)
         for file in (self.index_file, *map(self._file, self.shapes)):
             file.touch()  # one that was deleted holds no rows
         lines = self.index_file.read_bytes().split(b"\n")[:-1]
         keys = [line.decode() for line in takewhile(_SHA256.fullmatch, lines)]
+        if len(set(keys)) != len(keys):  # nothing of ours writes a key twice
+            keys = []
         n_rows = len(keys)
         for kind in self.shapes:
             n_rows = min(n_rows, self._file(kind).stat().st_size // self._row_bytes(kind))

@@ -183,19 +183,34 @@ def article_view(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the clips as the article counts them: each once, odd ones included (12,162 in all).
 
     Second copies, unusable files and unknown names are out; silent clips, twins and clips with
-    the same bytes under two labels are in.
+    the same bytes under two labels are in. `ManifestError` if no clip is left.
     """
-    return _view(manifest, ~_begins_with(manifest["note"], _OUT_OF_EVERY_VIEW))
+    return _some(_view(manifest, ~_begins_with(manifest["note"], _OUT_OF_EVERY_VIEW)), manifest)
 
 
 def clean_view(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return only the clips without any note (12,154 in all): what one would train on today."""
-    return _view(manifest, manifest["note"] == "")
+    """Return only the clips without any note (12,154 in all): what one would train on today.
+
+    `ManifestError` if no clip is left.
+    """
+    return _some(_view(manifest, manifest["note"] == ""), manifest)
 
 
 def without_calm(clips: pd.DataFrame) -> pd.DataFrame:
     """Return the clips that carry one of the seven emotions, as the article does (11,970)."""
     return _view(clips, clips["emotion"] != "calm")
+
+
+def _some(view: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return a view that has clips; a chapter without any would end in an error of its own."""
+    if view.empty:
+        reasons = manifest["note"].str.split(":").str[0].value_counts()
+        found = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
+        raise ManifestError(
+            f"none of the {len(manifest)} sound files can be used{': ' * bool(found)}{found}; "
+            "`python -m sercore check DIR --all` names them, chapter 1 shows how to get them anew"
+        )
+    return view
 
 
 def _view(table: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:

@@ -585,8 +585,8 @@ def _load(name: str, folder: Path, settings: dict, mark: str) -> Run | None:
         same &= not mark or done["facts"].get("mark") == mark
         shipped = done["facts"].get("shipped")  # it may have been published anew since
         same &= not shipped or shipped == _sha256(MODELS / f"{name}.keras")
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # there is none, or its file is damaged
     if not (intact and same):
         return None
     return Run(name, folder, settings, done["facts"], *_read_tables(folder))

@@ -94,11 +94,28 @@ def check_root(root: Path) -> None:
         if corpora_in(root):
             return
         folders = ", ".join(CORPORA)
-        problem = f"holds none of the folders {folders}, and no folder with a {DECLARATION}"
+        problem = (
+            f"holds none of the folders {folders}, no folder with a {DECLARATION}, and none whose "
+            "folders are named after emotions"
+        )
     except OSError as error:
         problem = f"cannot be opened ({error.strerror})" if root.exists() else "does not exist"
+    near = _corpora_nearby(root)
     raise NoDataError(
-        f"the data folder {root} {problem}. Three ways to get data: "
+        f"the data folder {root} {problem}. "
+        + (f"Did you mean {near}? " if near else "")
+        + "Three ways to get data: "
         "leave DATA and SER_DATA unset to use the synthetic demo corpora; download the corpora "
         "as chapter 1 shows; or point DATA at a folder that has at least one of them"
     )
+
+
+def _corpora_nearby(root: Path) -> Path | None:
+    """Return a folder that holds one of the four corpora, one level above `root` or below it."""
+    try:
+        below = sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        below = []
+    above_and_below = (root.parent, *below)
+    nearby = (f for f in above_and_below if any((f / name).is_dir() for name in CORPORA))
+    return next(nearby, None)

@@ -91,6 +91,13 @@ def test_a_cache_that_cannot_be_made_is_named(monkeypatch, tmp_path: Path):
         cache_dir()
 
 
+def test_a_cache_that_cannot_be_written_to_is_named(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(CacheError, match="cannot be written to; point SER_CACHE at a folder"):
+        cache_dir()
+
+
 def test_cache_dir_follows_the_variable(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("SER_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path.resolve()

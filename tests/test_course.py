@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from sercore import __main__ as command_line
@@ -217,6 +218,38 @@ def test_notebooks_come_in_order(tmp_path):
     for name in ("10_b", "02_c", "01_a"):
         write_notebook(tmp_path, name)
     assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a", "02_c", "10_b"]
+
+
+def test_a_notebook_of_ones_own_is_no_chapter(tmp_path):
+    write_notebook(tmp_path, "01_a")
+    write_notebook(tmp_path, "Untitled")
+    assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a"]
+
+
+def test_a_file_that_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "01_merged.ipynb").write_text("<<<<<<< HEAD\n{}")
+    workspace = make_workspace(tmp_path, synthetic=True)
+    with pytest.raises(CourseError, match=r"01_merged\.ipynb is no notebook .*git checkout"):
+        run_course(workspace, tmp_path, build=tmp_path / "build")
+
+
+def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
+    write_notebook(tmp_path, "01_a", "1")
+    build = tmp_path / "build"
+    (build / "figures").mkdir(parents=True)
+    (build / "index.html").write_text("the first run's")
+    workspace = make_workspace(tmp_path, synthetic=True)
+    with FileLock(f"{build}.lock"), pytest.raises(CourseError, match="another run is writing to"):
+        run_course(workspace, tmp_path, build=build)
+    assert (build / "index.html").read_text() == "the first run's"
+
+
+def test_a_file_in_the_place_of_the_results_is_named(tmp_path):
+    write_notebook(tmp_path, "01_a", "1")
+    (tmp_path / "build").touch()
+    workspace = make_workspace(tmp_path, synthetic=True)
+    with pytest.raises(CourseError, match="cannot be written"):
+        run_course(workspace, tmp_path, build=tmp_path / "build" / "course")
 
 
 def chapter_run(path: Path, *cells: nbformat.NotebookNode, seconds: float = 1.0) -> ChapterRun:

@@ -290,14 +290,24 @@ def test_a_damaged_index_never_shifts_rows(clips, root, tmp_path):
     assert index.read_bytes() == whole
 
 
+def test_an_index_with_a_clip_twice_is_made_again(clips, root, tmp_path):
+    extract(clips, root)
+    index = store_files(tmp_path)["index.txt"]
+    whole = index.read_bytes()
+    index.write_bytes(whole[:65] + whole[:-65])
+    extract(clips, root)
+    assert index.read_bytes() == whole
+
+
 def test_no_clips_have_no_features(clips, root):
     assert extract(clips[:0], root)[:].shape == (0, 16, 32)
 
 
-def test_a_store_made_by_other_settings_is_remade(clips, root, tmp_path):
+@pytest.mark.parametrize("settings", [b'{"audio": "other"}', b"\xff"])
+def test_a_store_made_by_other_settings_is_remade(clips, root, tmp_path, settings):
     extract(clips, root)
     files = store_files(tmp_path)
-    files["settings.json"].write_text('{"audio": "other"}')
+    files["settings.json"].write_bytes(settings)
     files["mel.bin"].write_bytes(bytes(files["mel.bin"].stat().st_size))
     assert extract(clips, root)[0].any()
 

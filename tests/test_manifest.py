@@ -106,6 +106,21 @@ def test_folder_without_clips_is_refused(tmp_path):
         m.build_manifest(tmp_path)
 
 
+def test_files_of_which_none_can_be_used_are_counted_by_reason(tmp_path):
+    for name in ("1001_DFA_ANG_XX.wav", "1002_DFA_ANG_XX.wav"):
+        path = tmp_path / "cremad" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 8\n")
+    write_clip(tmp_path / "cremad" / "holiday.wav", tone(300))
+    table = m.build_manifest(tmp_path)
+    for view in (m.article_view, m.clean_view):
+        with pytest.raises(m.ManifestError) as error:
+            view(table)
+        found = "none of the 3 sound files can be used: unusable (2), unknown name (1); "
+        assert str(error.value).startswith(found)
+        assert "python -m sercore check DIR --all" in str(error.value)
+
+
 def test_unknown_names_are_listed_and_out_of_every_view(root):
     write_clip(root / "savee" / "my recording.wav", tone(300))
     table = m.build_manifest(root)

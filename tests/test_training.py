@@ -396,6 +396,13 @@ def test_a_run_cut_off_or_altered_is_made_again(data, cache, file):
     assert len(again.predictions) == len(run.predictions)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"facts": [], "files": {}, "settings": 1}'])
+def test_a_run_whose_file_holds_something_else_is_made_again(data, cache, text):
+    run = run_small(data)
+    (run.folder / "run.json").write_text(text)
+    assert len(run_small(data).predictions) == len(run.predictions)
+
+
 def test_a_run_of_other_settings_in_its_folder_is_not_read(data, cache):
     run = run_small(data)
     done = json.loads((run.folder / "run.json").read_text())

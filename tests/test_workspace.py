@@ -33,3 +33,11 @@ def test_no_data_names_the_folder_and_three_ways(tmp_path, exists, problem):
     message = str(error.value)
     assert str(folder) in message and problem in message
     assert all(way in message for way in ("demo corpora", "chapter 1", "point DATA"))
+
+
+@pytest.mark.parametrize(("data", "meant"), [(".", "corpora"), ("corpora/tess", "corpora")])
+def test_a_folder_one_level_off_is_told_the_right_one(tmp_path, data, meant):
+    (tmp_path / "corpora" / "tess").mkdir(parents=True)
+    with pytest.raises(NoDataError) as error:
+        open_workspace(tmp_path / data)
+    assert f"Did you mean {tmp_path / meant}? " in str(error.value)
