@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from joblib import cpu_count
 
 from benchmarks.measure import table
 from benchmarks.rows import PARTS, Sizes
-from sercore.manifest import article_view, build_manifest, without_calm
-from sercore.workspace import open_workspace
+from sercore.manifest import ManifestError, article_view, build_manifest, without_calm
+from sercore.workspace import NoDataError, open_workspace
 
 RESULTS = Path(__file__).with_name("results.md")
 _VERSIONS = ("numpy", "scipy", "librosa", "soxr", "soundfile", "joblib", "tensorflow", "keras")
@@ -25,22 +27,41 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", help="folder of the corpora (default: the demo corpora)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds after the warm-up")
-    parser.add_argument("--clips", type=int, default=1_200, help="clips extracted in each round")
-    parser.add_argument("--memory", type=int, default=2_000, help="clips whose memory is measured")
-    parser.add_argument("--single", type=int, default=100, help="clips predicted one by one")
-    parser.add_argument("--folder", type=int, default=60, help="clips of a predicted folder")
+    some, many = _at_least(1), _at_least(20)  # many are split 80:20
+    parser.add_argument("--rounds", type=some, default=5, help="rounds after the warm-up")
+    parser.add_argument("--clips", type=many, default=1_200, help="clips extracted in each round")
+    parser.add_argument("--memory", type=many, default=2_000, help="clips whose memory is measured")
+    parser.add_argument("--single", type=some, default=100, help="clips predicted one by one")
+    parser.add_argument("--folder", type=some, default=60, help="clips of a predicted folder")
     parser.add_argument(
         "--growth",
-        type=int,
-        nargs="*",
-        default=[],
+        type=many,
+        nargs="+",
+        default=[1_000, 12_000],
         metavar="N",
-        help="also time and memory of N clips, as in --growth 1000 12000",
+        help="numbers of clips for which time and memory are compared",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--output", type=Path, default=RESULTS, help="where the table is kept")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help=f"where the table is kept (default: {RESULTS.name}, if no part is left out)",
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.output is None and set(chosen.parts) == set(PARTS):
+        chosen.output = RESULTS
+    if chosen.output and not chosen.output.parent.is_dir():
+        parser.error(f"there is no folder {chosen.output.parent} to keep the table in")
+    return chosen
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    return number
 
 
 def machine() -> str:
@@ -62,8 +83,11 @@ def machine() -> str:
 def main() -> None:
     """Measure what the command line asks for, print the table and keep it."""
     chosen = options()
-    workspace = open_workspace(chosen.data)
-    clips = without_calm(article_view(build_manifest(workspace.root)))
+    try:
+        workspace = open_workspace(chosen.data)
+        clips = without_calm(article_view(build_manifest(workspace.root)))
+    except (NoDataError, ManifestError) as error:
+        sys.exit(str(error))
     clips = clips.sample(frac=1, random_state=0).reset_index(drop=True)  # of all corpora
     sizes = Sizes(
         rounds=chosen.rounds,
@@ -77,15 +101,20 @@ def main() -> None:
     rows = []
     for part in chosen.parts:
         print(f"measuring: {part} ...", flush=True)
-        rows += PARTS[part](clips, workspace.root, sizes)
+        found = PARTS[part](clips, workspace.root, sizes)
+        print(table(found), flush=True)  # now, in case a later part fails
+        rows += found
     text = (
         "# Benchmark\n\n"
         "Written by `make bench`; each way in turn, median of "
         f"{sizes.rounds} rounds after a warm-up (lowest to highest).\n\n"
         f"{machine()}. {len(clips):,} {kind}.\n\n{table(rows)}\n"
     )
-    chosen.output.write_text(text, encoding="utf-8")
-    print(text)
+    print(f"\n{text}")
+    if chosen.output:
+        chosen.output.write_text(text, encoding="utf-8")
+    else:
+        print("Not kept, since parts were left out; --output FILE keeps it.")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,14 +90,19 @@ class AudioConfig:
     def __post_init__(self) -> None:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc"):
             _positive_int(name, getattr(self, name))
-        _require(self.seconds > 0, f"seconds must be positive, not {self.seconds!r}")
+        _require(
+            self.seconds > 0 and math.isfinite(self.seconds),
+            f"seconds must be positive and finite, not {self.seconds!r}",
+        )
         _require(
             self.n_mfcc <= self.n_mels,
             f"n_mfcc={self.n_mfcc} is more than n_mels={self.n_mels}: a DCT of {self.n_mels} "
             f"bands has only {self.n_mels} coefficients; lower n_mfcc or raise n_mels",
         )
         reference_ok = self.mel_ref == "min" or (
-            isinstance(self.mel_ref, (int, float)) and self.mel_ref > 0
+            isinstance(self.mel_ref, (int, float))
+            and self.mel_ref > 0
+            and math.isfinite(self.mel_ref)
         )
         _require(reference_ok, f"mel_ref must be a positive power or 'min', not {self.mel_ref!r}")
         _require(
@@ -111,7 +117,8 @@ class AudioConfig:
     @property
     def n_frames(self) -> int:
         """Frames of a centred STFT over `n_samples`: one at zero, then one per hop."""
-        return 1 + self.n_samples // self.hop_length
+        # Half a window of padding at both ends, rounded down: an odd window is one sample short.
+        return 1 + (self.n_samples - self.n_fft % 2) // self.hop_length
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,9 +44,9 @@ _STORE_FORMAT = 3  # raised whenever the same configuration would give other num
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 64  # clips
 _BLOCK = 2**19  # bytes of one block of frames; larger ones fall out of the processor's cache
-_WEAK = 1e-7  # of the power of a frame's loudest band: below it, single precision is not enough
+_WEAK = 6e-7  # of the power a band would have, were each of its bins as loud as the loudest
 _TASK = 8  # clips that a worker takes at a time
-_AHEAD = 2_048  # clips: however many workers there are, rows that wait to be written are no more
+_AHEAD = 2**28  # bytes: however many workers there are, rows that wait to be written are no more
 _PROCESSES_FROM = 1_000  # clips; starting processes takes about as long as computing so many
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 
@@ -94,6 +94,13 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     numpy.ndarray, shape (n_mels, n_frames), float32
         Power, not decibels.
 
+    Raises
+    ------
+    FeatureError
+        If the clip has more than one channel.
+    librosa.ParameterError
+        If a sample is not a finite number.
+
     Notes
     -----
     The same as `librosa.feature.melspectrogram`, within 1e-3 dB wherever a cell is no more than
@@ -102,6 +109,11 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     fit the processor's cache, in single precision but for the frames that need more.
     """
     librosa.util.valid_audio(clip)
+    if clip.ndim != 1:
+        raise FeatureError(
+            f"a clip of shape {clip.shape} has more than one channel; librosa.to_mono makes it one"
+        )
+    clip = clip.astype(np.float32, copy=False)
     hop = config.hop_length
     padded = np.pad(clip, config.n_fft // 2)  # the middle of the first frame is the first sample
     frames = sliding_window_view(padded, config.n_fft)[::hop].T  # (n_fft, n_frames), no copy
@@ -112,22 +124,29 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     frames, heard = frames[:, :n_frames], power[:, :n_frames]
     if n_frames == power.shape[1]:
         # No cell is zero for certain, and the article's reference is the quietest of them all.
-        heard[:] = _band_power(frames, config, np.float64)
+        heard[:], _ = _band_power(frames, config, np.float64)
         return power
-    heard[:] = _band_power(frames, config, np.float32)
-    # Rounding errs by about 1e-8 of a frame's largest amplitude, which is too much for its weakest
-    # cells (in all 11,970 clips, 6e-4 dB is the most that is left). What lies under librosa's floor
-    # of 80 dB is lifted to it in any case.
-    weak = (heard < _WEAK * heard.max(axis=0, initial=0)) & (heard > 1e-8 * heard.max(initial=0))
+    heard[:], loudest = _band_power(frames, config, np.float32)
+    # Rounding errs in proportion to the loudest bin of the frame, which is too much for its weakest
+    # cells. What lies under librosa's floor of 80 dB is lifted to it in any case.
+    _, bands = _window_and_bands(config, np.float32)
+    limits = _WEAK * bands.max(axis=1).toarray()[:, np.newaxis] * loudest
+    weak = (heard < limits) & (heard > 1e-8 * heard.max(initial=0))
     again = weak.any(axis=0)
-    heard[:, again] = _band_power(frames[:, again], config, np.float64)
+    heard[:, again], _ = _band_power(frames[:, again], config, np.float64)
     return power
 
 
-def _band_power(frames: np.ndarray, config: AudioConfig, dtype: type) -> np.ndarray:
-    """Return the power in each mel band, of shape (n_mels, n_frames), computed with `dtype`."""
+def _band_power(
+    frames: np.ndarray, config: AudioConfig, dtype: type
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the power in each mel band, of shape (n_mels, n_frames), computed with `dtype`.
+
+    Beside it, for each frame, the square of the largest real or imaginary part in its spectrum.
+    """
     window, bands = _window_and_bands(config, dtype)
     power = np.empty((config.n_mels, frames.shape[1]), dtype=np.float32)
+    loudest = np.empty(frames.shape[1], dtype=np.float32)
     step = max(1, _BLOCK // (config.n_fft * np.dtype(dtype).itemsize))
     for start in range(0, frames.shape[1], step):
         block = slice(start, start + step)
@@ -137,7 +156,8 @@ def _band_power(frames: np.ndarray, config: AudioConfig, dtype: type) -> np.ndar
         parts = spectrum.view(dtype)
         energy = bands @ np.square(parts, out=parts)
         power[:, block] = energy[:, ::2] + energy[:, 1::2]
-    return power
+        loudest[block] = parts.max(axis=0).reshape(-1, 2).max(axis=1)
+    return power, loudest
 
 
 @cache
@@ -378,9 +398,17 @@ class _Store:
         self.folder = cache_dir() / "features" / f"{group}-{digest(self.settings)}"
         self.index_file = self.folder / "index.txt"
 
-    def lock(self) -> FileLock:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{self.folder}.lock")
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the store."""
+        lock = FileLock(f"{self.folder}.lock")
+        with self.writing():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _file(self, kind: str) -> Path:
         return self.folder / f"{kind}.bin"
@@ -475,8 +503,9 @@ class _Store:
         with Parallel(
             n_jobs=-1, prefer=prefer, batch_size=_TASK, return_as="generator"
         ) as parallel:
-            for start in range(0, len(rest), _AHEAD):
-                part = rest[start : start + _AHEAD]
+            ahead = max(1, _AHEAD // sum(map(self._row_bytes, self.shapes)))
+            for start in range(0, len(rest), ahead):
+                part = rest[start : start + ahead]
                 yield from zip((key for key, _ in part), parallel(tasks(part)), strict=True)
 
     def array(self, kind: str, n_rows: int) -> np.ndarray:

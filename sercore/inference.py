@@ -80,8 +80,8 @@ def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
     if peak < SILENCE_PEAK or np.count_nonzero(clip) < trained.audio.n_fft:
         raise FeatureError(
             f"{path} holds no sound to speak of in its first {trained.audio.seconds:g} s (its peak "
-            f"is {peak:.1g} of full scale): look whether the recording is empty, or begins with a "
-            "long silence"
+            f"is {peak:.1g} of full scale): look whether the recording is empty, shorter than a "
+            "syllable, or begins with a long silence"
         )
     features = _KINDS[trained.kind](clip, config=trained.audio)
     if not np.isfinite(features).all():

@@ -16,7 +16,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from filelock import FileLock
 
 from sercore.config import AudioConfig, Profile, TrainConfig, cache_dir, digest, retrain_mark
@@ -106,7 +105,8 @@ def train(
     serves as validation data, which makes its test figures optimistic.
 
     Inside the scope of a `tf.distribute.Strategy` all its devices train; each batch must divide
-    evenly among them.
+    evenly among them. A run of several devices that was interrupted goes on from the batch
+    normalisation of one of them, so it is not exactly the run that was not interrupted.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def train(
     Raises
     ------
     TrainingError
-        If the model does not fit the features or the classes.
+        If the model does not fit the features or the classes, or the batches the devices.
     """
     keras.utils.set_random_seed(seed)
     model = build()
@@ -157,9 +157,10 @@ def train(
         "model": _graph(model),
         "seed": seed,
     }
-    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    devices = model.distribute_strategy.num_replicas_in_sync
     if devices > 1:  # each normalises its part of a batch, so the numbers are others
         settings["devices"] = devices
+        _check_batches(len(split.train), training.batch_size, devices)
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     say = report or (lambda line: None)
@@ -230,6 +231,15 @@ def train_recipe(
         retrain=retrain,
         report=report,
     )
+
+
+def _check_batches(n_clips: int, batch_size: int, devices: int) -> None:
+    last = n_clips % batch_size
+    if batch_size % devices or last % devices:
+        raise TrainingError(
+            f"batches of {batch_size} clips, the last of {last or batch_size}, do not divide "
+            f"evenly among {devices} devices; choose another batch_size"
+        )
 
 
 def _split_digest(split: Split) -> str:

@@ -9,10 +9,11 @@ import psutil
 import pytest
 
 from benchmarks import article, memory, rows
-from benchmarks.__main__ import machine, options
+from benchmarks.__main__ import RESULTS, machine, options
 from benchmarks.measure import Row, Times, alternate, at_least, duration, table
+from sercore.manifest import article_view, build_manifest
 from sercore.stored import REPOSITORY
-from tests.speech import tone, write_clip
+from tests.speech import tiny_corpus, tone, write_clip
 
 
 def test_ways_alternate_and_the_first_round_counts_for_nothing():
@@ -72,8 +73,8 @@ def test_sizes_shrink_to_what_is_there():
 
 
 def test_sizes_come_from_the_command_line():
-    chosen = options(["--clips", "30", "--growth", "10", "20", "--parts", "step", "import"])
-    assert (chosen.clips, chosen.growth, chosen.parts) == (30, [10, 20], ["step", "import"])
+    chosen = options(["--clips", "30", "--growth", "20", "40", "--parts", "step", "import"])
+    assert (chosen.clips, chosen.growth, chosen.parts) == (30, [20, 40], ["step", "import"])
 
 
 def test_the_machine_is_named_without_its_paths():
@@ -134,3 +135,33 @@ def test_a_fresh_cache_is_empty_and_goes_away(monkeypatch):
     with rows.fresh_cache() as folder:
         assert os.environ["SER_CACHE"] == str(folder) and not list(folder.iterdir())
     assert os.environ["SER_CACHE"] == "before" and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--rounds", "0"], ["--clips", "-3"], ["--memory", "0"], ["--growth", "1"], ["--folder", "0"]],
+)
+def test_sizes_that_make_no_sense_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        options(arguments)
+    assert "is less than" in capsys.readouterr().err
+
+
+def test_a_table_with_parts_left_out_does_not_replace_the_whole_one(tmp_path, capsys):
+    assert options([]).output == RESULTS
+    assert options(["--parts", "import"]).output is None
+    assert options(["--parts", "import", "--output", str(tmp_path / "a.md")]).output
+    with pytest.raises(SystemExit):
+        options(["--output", str(tmp_path / "nowhere" / "a.md")])
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("wrong", "met"), [(0.0, True), (2e-3, False), (np.nan, False)])
+def test_agreement_with_librosa_can_fail(monkeypatch, tmp_path, wrong, met):
+    root = tiny_corpus(tmp_path / "data", clips=3)
+    clips = article_view(build_manifest(root))
+    paths = [root / path for path in clips["path"]]
+    theirs = {kind: article.features(paths, kind) for kind in article.KINDS}
+    theirs["mfcc"][0, 0, 0] += wrong
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    assert rows._agreement(clips, root, theirs).met is met

@@ -114,6 +114,44 @@ def test_the_quietest_cell_of_a_full_clip_needs_double_precision(monkeypatch):
     assert decibels_from_librosa(clip, ARTICLE) > CLOSE
 
 
+@pytest.mark.parametrize("frequency", [7_984, 8_000])
+def test_a_loud_bin_that_no_band_hears_counts_as_loud(frequency):
+    clip = 0.9 * np.cos(2 * np.pi * frequency * np.arange(36_800) / 16_000)
+    clip += np.random.default_rng(0).normal(scale=1e-3, size=len(clip))
+    clip = librosa.util.fix_length(clip.astype(np.float32), size=LAPTOP.n_samples)
+    assert decibels_from_librosa(clip, LAPTOP) < 1e-3
+
+
+@pytest.mark.parametrize("seconds", [2.3, 4.0])
+def test_double_precision_in_gives_the_same(seconds):
+    clip = speechlike(LAPTOP, seconds=seconds)
+    double = f.mel_power(clip.astype(np.float64), config=LAPTOP)
+    assert np.array_equal(double, f.mel_power(clip, config=LAPTOP))
+
+
+def test_a_clip_of_two_channels_is_refused():
+    with pytest.raises(f.FeatureError, match=r"shape \(2, 8000\).*librosa.to_mono"):
+        f.mel_power(np.ones((2, 8_000), dtype=np.float32), config=TINY)
+
+
+@pytest.mark.parametrize("n_fft", [256, 257])
+def test_the_store_has_room_for_every_frame(clips, root, n_fft):
+    config = replace(TINY, n_fft=n_fft, hop_length=250)
+    stored = extract(clips, root, config=config)
+    for i in (0, len(clips) - 1):
+        clip = f.load_clip(root / clips["path"][i], config=config)
+        assert np.array_equal(stored[i], f.mel_spectrogram(clip, config=config))
+
+
+def test_a_cache_that_is_read_only_says_what_to_do(clips, root, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(f.FileLock, "acquire", refuse)
+    with pytest.raises(f.FeatureError, match="Read-only.*point SER_CACHE elsewhere"):
+        extract(clips, root)
+
+
 def test_a_clip_that_is_not_finite_is_refused():
     clip = speechlike(TINY)
     clip[100] = np.nan
@@ -466,7 +504,7 @@ def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, monkeypatc
         extract(clips, root)
 
 
-@pytest.mark.parametrize("ahead", [4, 1_000])
+@pytest.mark.parametrize("ahead", [4 * 4_096, 2**28])  # four clips at a time, or all
 def test_processes_write_the_same_bytes(clips, root, tmp_path, monkeypatch, ahead):
     monkeypatch.setattr(f, "_PROCESSES_FROM", 1)
     monkeypatch.setattr(f, "_TASK", 2)
@@ -500,4 +538,4 @@ def test_real_clips_agree_with_librosa_from_end_to_end(sample):
         clip = f.load_clip(path, config=ARTICLE)
         assert np.abs(f.mel_spectrogram(clip, config=ARTICLE) - mel).max() < 1e-3
         cepstrum = librosa.feature.mfcc(y=samples, sr=44_100, n_mfcc=128)
-        assert np.abs(f.mfcc(clip, config=ARTICLE) - cepstrum).max() < 1e-2
+        assert np.abs(f.mfcc(clip, config=ARTICLE) - cepstrum).max() < 1e-3

@@ -524,8 +524,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
 
 DEVICES = """
 import sys
+from dataclasses import replace
 import tensorflow as tf
-from tests.test_training import run_small
+from sercore.training import TrainingError
+from tests.test_training import RECIPE, run_small
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -533,6 +535,11 @@ alone = run_small(sys.argv[1])
 with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
     both = run_small(sys.argv[1])
 assert both.folder != alone.folder and both.settings["devices"] == 2, both.settings
+try:
+    with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
+        run_small(sys.argv[1], recipe=replace(RECIPE, batch_size=13))
+except TrainingError as error:
+    assert "batches of 13 clips, the last of 1, do not divide" in str(error), error
 print(list(both.history.index), len(both.predictions))
 """
 
