@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -82,17 +83,33 @@ def run_course(workspace: Workspace, notebooks: Path = NOTEBOOKS, *, build: Path
         another run is writing there.
     """
     paths = find_notebooks(notebooks)
+    with _alone(build):
+        return _run_into(build, paths, workspace)
+
+
+@contextmanager
+def _alone(build: Path) -> Iterator[None]:
+    """Clear the folder for the results and keep other runs out of it."""
     lock = FileLock(f"{build}.lock", timeout=0)
     try:
         build.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        clear(build)
     except Timeout:
         raise CourseError(f"another run is writing to {build}; wait until it has ended") from None
     except OSError as error:
-        raise CourseError(f"{build} cannot be written ({error.strerror}); make it free") from error
-    with lock:
-        return _run_into(build, paths, workspace)
+        raise _unwritable(build, error) from error
+    try:
+        try:
+            clear(build)
+        except OSError as error:
+            raise _unwritable(build, error) from error
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(build: Path, error: OSError) -> CourseError:
+    return CourseError(f"{build} cannot be written ({error.strerror}); make room or rights for it")
 
 
 def _run_into(build: Path, paths: list[Path], workspace: Workspace) -> Path:
