@@ -56,6 +56,8 @@ def megabytes(size: float) -> str:
 def alternate(
     ways: Mapping[str, Callable[[], object]],
     rounds: int,
+    *,
+    after: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[dict[str, float], dict[str, Times]]:
     """Time each way once a round, one after the other, so that a slow minute hits all of them.
@@ -65,6 +67,8 @@ def alternate(
     ways : mapping from name to callable
     rounds : int
         Rounds after the warm-up.
+    after : callable
+        Called after each way, off the clock, to clear away what it left.
     clock : callable
         Returns seconds.
 
@@ -80,6 +84,7 @@ def alternate(
             started = clock()
             way()
             seconds[name].append(clock() - started)
+            after()
     warm_up = {name: found[0] for name, found in seconds.items()}
     return warm_up, {name: Times(tuple(found[1:])) for name, found in seconds.items()}
 

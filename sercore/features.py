@@ -40,12 +40,12 @@ PROSODY = ("pitch", "pitch_range", "level", "tempo")
 """Columns of the `prosody` features: median pitch in Hz, its 10-90 % range in semitones, level in
 dB of full scale, and onsets per second of speech."""
 
-_STORE_FORMAT = 3  # raised whenever the same configuration would give other numbers
+_STORE_FORMAT = 4  # raised whenever the same configuration would give other numbers
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 64  # clips
 _BLOCK = 2**19  # bytes of one block of frames; larger ones fall out of the processor's cache
-_WEAK = 6e-7  # of the power a band would have, were each of its bins as loud as the loudest
-_TASK = 8  # clips that a worker takes at a time
+_WEAK = 1e-4  # of the power a band would have, were each of its bins as loud as the mean
+_TASK_OF_MANY, _TASK_OF_FEW = 32, 8  # clips that a process, or a thread, takes at a time
 _AHEAD = 2**28  # bytes: however many workers there are, rows that wait to be written are no more
 _PROCESSES_FROM = 1_000  # clips; starting processes takes about as long as computing so many
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -78,7 +78,10 @@ def load_clip(
     if rate != config.sample_rate:
         # What `librosa.load` does with a rate, without two of its copies.
         clip = soxr.resample(clip, rate, config.sample_rate, quality="HQ")
-    return librosa.util.fix_length(clip, size=config.n_samples)
+    # `librosa.util.fix_length` would do, in three times the time.
+    fixed = np.zeros(config.n_samples, dtype=np.float32)
+    fixed[: len(clip)] = clip[: config.n_samples]
+    return fixed
 
 
 def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
@@ -126,14 +129,12 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
         # No cell is zero for certain, and the article's reference is the quietest of them all.
         heard[:], _ = _band_power(frames, config, np.float64)
         return power
-    heard[:], loudest = _band_power(frames, config, np.float32)
-    # Rounding errs in proportion to the loudest bin of the frame, which is too much for its weakest
+    heard[:], mean = _band_power(frames, config, np.float32)
+    # Rounding errs in proportion to the power of the whole frame, which is too much for its weakest
     # cells. What lies under librosa's floor of 80 dB is lifted to it in any case.
-    _, bands = _window_and_bands(config, np.float32)
-    limits = _WEAK * bands.max(axis=1).toarray()[:, np.newaxis] * loudest
-    weak = (heard < limits) & (heard > 1e-8 * heard.max(initial=0))
-    again = weak.any(axis=0)
-    heard[:, again], _ = _band_power(frames[:, again], config, np.float64)
+    weak = (heard < _WEAK * _band_peaks(config) * mean) & (heard > 1e-8 * heard.max(initial=0))
+    again = np.flatnonzero(weak.any(axis=0))
+    heard[:, again], _ = _band_power(frames.T[again].T, config, np.float64)
     return power
 
 
@@ -142,11 +143,10 @@ def _band_power(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the power in each mel band, of shape (n_mels, n_frames), computed with `dtype`.
 
-    Beside it, for each frame, the square of the largest real or imaginary part in its spectrum.
+    Beside it, of shape (n_frames,), the mean power of all bins of the spectrum.
     """
     window, bands = _window_and_bands(config, dtype)
-    power = np.empty((config.n_mels, frames.shape[1]), dtype=np.float32)
-    loudest = np.empty(frames.shape[1], dtype=np.float32)
+    power = np.empty((config.n_mels + 1, frames.shape[1]), dtype=np.float32)
     step = max(1, _BLOCK // (config.n_fft * np.dtype(dtype).itemsize))
     for start in range(0, frames.shape[1], step):
         block = slice(start, start + step)
@@ -155,17 +155,28 @@ def _band_power(
         # have been summed: there are fewer of them by then.
         parts = spectrum.view(dtype)
         energy = bands @ np.square(parts, out=parts)
-        power[:, block] = energy[:, ::2] + energy[:, 1::2]
-        loudest[block] = parts.max(axis=0).reshape(-1, 2).max(axis=1)
-    return power, loudest
+        np.add(energy[:, ::2], energy[:, 1::2], out=power[:, block], casting="same_kind")
+    return power[:-1], power[-1]
 
 
 @cache
 def _window_and_bands(config: AudioConfig, dtype: type) -> tuple[np.ndarray, csr_array]:
-    """Return the window and librosa's mel filters, which are zero but for 1 or 2 in each bin."""
+    """Return the window and librosa's mel filters, which are zero but for 1 or 2 in each bin.
+
+    Below the filters stands a row that takes the mean of all bins.
+    """
     bands = librosa.filters.mel(sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels)
+    n_bins = bands.shape[1]
+    everything = np.vstack([bands, np.full(n_bins, 1 / n_bins)])
     window = get_window("hann", config.n_fft)
-    return window[:, np.newaxis].astype(dtype), csr_array(bands, dtype=dtype)
+    return window[:, np.newaxis].astype(dtype), csr_array(everything, dtype=dtype)
+
+
+@cache
+def _band_peaks(config: AudioConfig) -> np.ndarray:
+    """Return the largest weight of each mel filter, of shape (n_mels, 1)."""
+    _, bands = _window_and_bands(config, np.float32)
+    return bands[:-1].max(axis=1).toarray()[:, np.newaxis]
 
 
 def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
@@ -256,7 +267,10 @@ def prosody(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Group:
-    """Feature kinds that come from one pass over a clip, and so share a store."""
+    """Feature kinds that come from one pass over a clip, and so share a store.
+
+    Where the last frames of an array are all alike, `compute` may leave out all but the first.
+    """
 
     shapes: Callable[[AudioConfig], dict[str, tuple[int, ...]]]
     compute: Callable[[np.ndarray, AudioConfig], dict[str, np.ndarray]]
@@ -264,6 +278,8 @@ class _Group:
 
 def _spectral(clip: np.ndarray, config: AudioConfig) -> dict[str, np.ndarray]:
     power = mel_power(clip, config=config)
+    heard = np.flatnonzero(power.any(axis=0))
+    power = power[:, : heard[-1] + 2 if len(heard) else 1]  # with one frame of the padding
     return {"mel": _mel_decibels(power, config), "mfcc": _mfcc(power, config)}
 
 
@@ -413,6 +429,11 @@ class _Store:
     def _file(self, kind: str) -> Path:
         return self.folder / f"{kind}.bin"
 
+    def _whole(self, kind: str, array: np.ndarray) -> np.ndarray:
+        """Repeat an array's last frame, which it may stand for, up to the full number."""
+        n_missing = self.shapes[kind][-1] - array.shape[-1]
+        return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, n_missing)], mode="edge")
+
     def _row_bytes(self, kind: str) -> int:
         return int(np.prod(self.shapes[kind])) * np.dtype(self.config.dtype).itemsize
 
@@ -480,7 +501,7 @@ class _Store:
             for kind in self.shapes:
                 with self._file(kind).open("ab") as file:
                     for _, arrays in rows:
-                        file.write(arrays[kind].data)
+                        file.write(self._whole(kind, arrays[kind]).data)
                     file.flush()
                     os.fsync(file.fileno())
             with self.index_file.open("a", encoding="ascii", newline="\n") as index:
@@ -499,9 +520,12 @@ class _Store:
         # Threads start at once. Processes do not wait for each other between the many short steps
         # that a clip takes, and win where there is enough to do. Both are a preference, which
         # joblib.parallel_config overrides.
-        prefer = "processes" if len(rest) >= _PROCESSES_FROM else "threads"
+        many = len(rest) >= _PROCESSES_FROM
         with Parallel(
-            n_jobs=-1, prefer=prefer, batch_size=_TASK, return_as="generator"
+            n_jobs=-1,
+            prefer="processes" if many else "threads",
+            batch_size=_TASK_OF_MANY if many else _TASK_OF_FEW,
+            return_as="generator",
         ) as parallel:
             ahead = max(1, _AHEAD // sum(map(self._row_bytes, self.shapes)))
             for start in range(0, len(rest), ahead):

@@ -30,8 +30,13 @@ def test_ways_alternate_and_the_first_round_counts_for_nothing():
         return run
 
     ways = {"slow": way("slow", 100, 4, 6, 5), "quick": way("quick", 50, 1, 3, 2)}
-    warm_up, times = alternate(ways, 3, clock=lambda: now[0])
-    assert calls == ["slow", "quick"] * 4
+
+    def clear_away():
+        calls.append("clear")
+        now[0] += 1_000
+
+    warm_up, times = alternate(ways, 3, after=clear_away, clock=lambda: now[0])
+    assert calls == ["slow", "clear", "quick", "clear"] * 4
     assert warm_up == {"slow": 100, "quick": 50}
     assert times == {"slow": Times((4, 6, 5)), "quick": Times((1, 3, 2))}
 

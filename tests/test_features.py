@@ -1,5 +1,6 @@
 """From clips to arrays, and the store on disk."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.fft import idct
 
@@ -255,6 +257,20 @@ def test_rows_belong_to_their_clips_and_agree_with_the_functions(clips, root):
         for i in (0, 5, 13):
             clip = f.load_clip(root / clips["path"][i], config=TINY)
             assert np.abs(stored[i] - function(clip, config=TINY)).max() < 1e-3
+
+
+@pytest.mark.parametrize("config", [TINY, replace(TINY, mel_ref="min")], ids=["1.0", "min"])
+@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.5, 0.97, 1.0, 1.5])
+def test_the_padding_that_workers_leave_out_is_in_the_row(tmp_path, config, seconds):
+    samples = tone(440, seconds=seconds) if seconds else np.zeros(800)
+    path = write_clip(tmp_path / "a.wav", samples)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    one = pd.DataFrame({"path": ["a.wav"], "sha256": [sha256]})
+    loaded = f.load_clip(path, config=config)
+    for kind, function in (("mel", f.mel_spectrogram), ("mfcc", f.mfcc)):
+        assert np.array_equal(
+            extract(one, tmp_path, kind, config=config)[0], function(loaded, config=config)
+        )
 
 
 def test_another_order_of_clips_reads_other_rows_of_the_same_store(clips, root):
@@ -507,7 +523,7 @@ def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, monkeypatc
 @pytest.mark.parametrize("ahead", [4 * 4_096, 2**28])  # four clips at a time, or all
 def test_processes_write_the_same_bytes(clips, root, tmp_path, monkeypatch, ahead):
     monkeypatch.setattr(f, "_PROCESSES_FROM", 1)
-    monkeypatch.setattr(f, "_TASK", 2)
+    monkeypatch.setattr(f, "_TASK_OF_MANY", 2)
     monkeypatch.setattr(f, "_AHEAD", ahead)
     loaded = count_loads(monkeypatch)
     extract(clips, root)
