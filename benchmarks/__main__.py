@@ -29,7 +29,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", help="folder of the corpora (default: the demo corpora)")
     some, many = _at_least(1), _at_least(20)  # many are split 80:20
     parser.add_argument("--rounds", type=some, default=5, help="rounds after the warm-up")
-    parser.add_argument("--clips", type=many, default=1_200, help="clips extracted in each round")
+    parser.add_argument("--clips", type=many, default=1_100, help="clips extracted in each round")
     parser.add_argument("--memory", type=many, default=2_000, help="clips whose memory is measured")
     parser.add_argument("--single", type=some, default=100, help="clips predicted one by one")
     parser.add_argument("--folder", type=some, default=60, help="clips of a predicted folder")

@@ -1,4 +1,4 @@
-"""Peak anonymous memory of extraction and training input, in a process of its own.
+"""Peak anonymous memory, and time, of extraction and training input, in a process of its own.
 
 Anonymous memory is what a process has made itself (`RssAnon`); pages of a mapped file are none,
 since the system may drop them whenever it needs the room. The processes that help are counted too.
@@ -14,6 +14,9 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import pandas as pd
 import psutil
 
 _EVERY = 0.01  # seconds between two looks
+_FAMILY_EVERY = 50  # looks; to search for new processes each time would slow down what is timed
 
 
 class MemoryUnknown(RuntimeError):
@@ -39,10 +43,10 @@ def anonymous_bytes(status: str) -> int:
     return 1_024 * int(found[1]) if found else 0  # none while a process starts or ends
 
 
-def anonymous_of(process: psutil.Process) -> int:
-    """Return the anonymous memory of a process and of all that it started, in bytes."""
+def anonymous_of(processes: Iterable[psutil.Process]) -> int:
+    """Return the anonymous memory of processes, in bytes."""
     total = 0
-    for each in (process, *process.children(recursive=True)):
+    for each in processes:
         try:
             total += anonymous_bytes(Path(f"/proc/{each.pid}/status").read_text(encoding="ascii"))
         except (FileNotFoundError, ProcessLookupError):
@@ -50,8 +54,24 @@ def anonymous_of(process: psutil.Process) -> int:
     return total
 
 
-def peak(way: str, clips: pd.DataFrame, root: Path) -> int:
-    """Return how far the memory of a fresh process rises above what its imports take.
+@dataclass(frozen=True)
+class Peak:
+    """What a fresh process took.
+
+    Attributes
+    ----------
+    size : int
+        How far its memory rose above what its imports take, in bytes.
+    seconds : float
+        How long the extraction of features took.
+    """
+
+    size: int
+    seconds: float
+
+
+def peak(way: str, clips: pd.DataFrame, root: Path) -> Peak:
+    """Measure a fresh process, with all that it starts.
 
     Parameters
     ----------
@@ -63,8 +83,7 @@ def peak(way: str, clips: pd.DataFrame, root: Path) -> int:
 
     Returns
     -------
-    int
-        Bytes.
+    Peak
 
     Raises
     ------
@@ -81,47 +100,65 @@ def peak(way: str, clips: pd.DataFrame, root: Path) -> int:
         with subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
-            process = psutil.Process(child.pid)
             _expect(child, "ready")
-            highest = start = anonymous_of(process)
+            processes = _family(child.pid)
+            highest = start = anonymous_of(processes)
+            looks = 0
             child.stdin.write("go\n")
             child.stdin.flush()
             while not select.select([child.stdout], [], [], _EVERY)[0]:
-                highest = max(highest, anonymous_of(process))
-            _expect(child, "done")
-    return highest - start
+                looks += 1
+                if looks % _FAMILY_EVERY == 0:
+                    processes = _family(child.pid)
+                highest = max(highest, anonymous_of(processes))
+            seconds = float(_expect(child, "done"))
+    return Peak(highest - start, seconds)
 
 
-def _expect(child: subprocess.Popen, word: str) -> None:
-    found = child.stdout.readline().strip()
+def _family(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _expect(child: subprocess.Popen, word: str) -> str:
+    """Read a line that begins with `word`, and return the rest."""
+    found, _, rest = child.stdout.readline().strip().partition(" ")
     if found != word:
         raise RuntimeError(
             f"the process that was to be measured said {found!r}, not {word!r}; its error is above"
         )
+    return rest
 
 
-def _article(clips: pd.DataFrame, root: Path) -> None:
+def _article(clips: pd.DataFrame, root: Path) -> float:
     from benchmarks import article
     from sercore.datasets import encode
 
     paths = [root / path for path in clips["path"]]
-    train, _ = article.datasets(article.features(paths, "mel"), encode(clips["emotion"]))
+    started = time.perf_counter()
+    array = article.features(paths, "mel")
+    seconds = time.perf_counter() - started
+    train, _ = article.datasets(array, encode(clips["emotion"]))
     for _ in train:
         pass
+    return seconds
 
 
-def _ours(clips: pd.DataFrame, root: Path) -> None:
+def _ours(clips: pd.DataFrame, root: Path) -> float:
     from sercore.config import PROFILES
     from sercore.datasets import encode, make_datasets
     from sercore.features import extract
     from sercore.splits import random_split
 
     profile = PROFILES["article"]
+    started = time.perf_counter()
     features = extract(clips, root, config=profile.audio, kind="mel", report=None)
+    seconds = time.perf_counter() - started
     labels = encode(clips["emotion"])
     train, _, _ = make_datasets(features, labels, random_split(clips), training=profile.training)
     for _ in train:
         pass
+    return seconds
 
 
 WAYS = {"article": _article, "ours": _ours}
@@ -162,8 +199,8 @@ def main() -> None:
     _import_everywhere()
     print("ready", flush=True)
     input()
-    WAYS[options.way](clips, options.root)
-    print("done", flush=True)
+    seconds = WAYS[options.way](clips, options.root)
+    print("done", seconds, flush=True)
 
 
 if __name__ == "__main__":

@@ -178,9 +178,9 @@ def peak_memory(clips: pd.DataFrame, root: Path, sizes: Sizes) -> list[Row]:
     """Measure the memory of extraction and one epoch of training input, article settings."""
     n = sizes.memory
     try:
-        theirs = memory.peak("article", clips[:n], root)
+        theirs = memory.peak("article", clips[:n], root).size
         rounds = [
-            [memory.peak("ours", clips[:size], root) for size in (n, 2 * n)]
+            [memory.peak("ours", clips[:size], root).size for size in (n, 2 * n)]
             for _ in range(_MEMORY_ROUNDS)
         ]
     except memory.MemoryUnknown as error:
@@ -355,18 +355,22 @@ def importing(clips: pd.DataFrame, root: Path, sizes: Sizes) -> list[Row]:
     ]
 
 
+def _growth(clips: pd.DataFrame, root: Path) -> tuple[float, str]:
+    try:
+        found = memory.peak("ours", clips, root)
+    except memory.MemoryUnknown:
+        with fresh_cache():
+            started = time.perf_counter()
+            extract(clips, root, config=ARTICLE.audio, kind="mel", report=None)
+            return time.perf_counter() - started, "memory unknown"
+    return found.seconds, megabytes(found.size)
+
+
 def growth(clips: pd.DataFrame, root: Path, sizes: Sizes) -> list[Row]:
     """Measure how our time and memory grow with the number of clips."""
     rows = []
     for n in sizes.growth:
-        with fresh_cache():
-            started = time.perf_counter()
-            extract(clips[:n], root, config=ARTICLE.audio, kind="mel", report=None)
-            seconds = time.perf_counter() - started
-        try:
-            held = megabytes(memory.peak("ours", clips[:n], root))
-        except memory.MemoryUnknown:
-            held = "memory unknown"
+        seconds, held = _growth(clips[:n], root)
         rows.append(
             Row(
                 what=f"{n:,} clips from cold, article settings, one round",

@@ -118,12 +118,12 @@ def test_a_mapped_file_is_no_anonymous_memory_and_an_array_is(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(bytes(size))
     this = psutil.Process()
-    start = memory.anonymous_of(this)
+    start = memory.anonymous_of([this])
     mapped = np.memmap(path, dtype=np.uint8, mode="r")
     assert mapped.sum() == 0
-    after_mapping = memory.anonymous_of(this)
+    after_mapping = memory.anonymous_of([this])
     array = np.ones(size, dtype=np.uint8)
-    after_array = memory.anonymous_of(this)
+    after_array = memory.anonymous_of([this])
     assert after_mapping - start < size / 5
     assert size * 0.9 < after_array - after_mapping < size * 1.1
     assert array[0] == 1
