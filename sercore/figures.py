@@ -202,9 +202,9 @@ def history(table: pd.DataFrame, *, measure: str = "loss", ax: Axes | None = Non
         The epoch whose weights were kept is marked; the test loss chose it.
     """
     ax = _axes(ax)
-    dark, light = sns.color_palette("magma", 5)[1], sns.color_palette("magma", 5)[3]
-    ax.plot(table.index, table[measure], color=dark, label="training clips")
-    ax.plot(table.index, table[f"val_{measure}"], color=light, label="test clips")
+    # One ink, for a colour means a model in other pictures.
+    ax.plot(table.index, table[measure], color="0.15", linestyle="--", label="training clips")
+    ax.plot(table.index, table[f"val_{measure}"], color="0.15", label="test clips")
     best = table["val_loss"].idxmin()
     ax.axvline(best, color="0.4", linestyle=":", label=f"kept: epoch {best}")
     ax.set(xlabel="epoch", ylabel=measure)
