@@ -122,10 +122,11 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _expect(child: subprocess.Popen, word: str) -> str:
     """Read a line that begins with `word`, and return the rest."""
-    found, _, rest = child.stdout.readline().strip().partition(" ")
+    line = child.stdout.readline().strip()
+    found, _, rest = line.partition(" ")
     if found != word:
         raise RuntimeError(
-            f"the process that was to be measured said {found!r}, not {word!r}; its error is above"
+            f"the process that was to be measured said {line!r}, not {word!r}; its error is above"
         )
     return rest
 

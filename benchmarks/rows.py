@@ -373,7 +373,7 @@ def growth(clips: pd.DataFrame, root: Path, sizes: Sizes) -> list[Row]:
         seconds, held = _growth(clips[:n], root)
         rows.append(
             Row(
-                what=f"{n:,} clips from cold, article settings, one round",
+                what=f"{n:,} clips from cold, article settings, one round, processes there",
                 theirs="",
                 ours=f"{duration(seconds)}, {held}",
                 found=f"{duration(seconds / n)} a clip",

@@ -44,8 +44,8 @@ _STORE_FORMAT = 4  # raised whenever the same configuration would give other num
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 64  # clips
 _BLOCK = 2**19  # bytes of one block of frames; larger ones fall out of the processor's cache
-_WEAK = 1e-4  # of the power a band would have, were each of its bins as loud as the mean
-_TASK_OF_MANY, _TASK_OF_FEW = 32, 8  # clips that a process, or a thread, takes at a time
+_WEAK = 3e-7  # of the power a band would have, were each of its bins as loud as the loudest
+_TASK_OF_MANY, _TASK_OF_FEW = 16, 8  # clips that a process, or a thread, takes at a time
 _AHEAD = 2**28  # bytes: however many workers there are, rows that wait to be written are no more
 _PROCESSES_FROM = 1_000  # clips; starting processes takes about as long as computing so many
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -129,10 +129,12 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
         # No cell is zero for certain, and the article's reference is the quietest of them all.
         heard[:], _ = _band_power(frames, config, np.float64)
         return power
-    heard[:], mean = _band_power(frames, config, np.float32)
-    # Rounding errs in proportion to the power of the whole frame, which is too much for its weakest
+    heard[:], unheard = _band_power(frames, config, np.float32)
+    # Rounding errs in proportion to the loudest bin of the frame, which is too much for its weakest
     # cells. What lies under librosa's floor of 80 dB is lifted to it in any case.
-    weak = (heard < _WEAK * _band_peaks(config) * mean) & (heard > 1e-8 * heard.max(initial=0))
+    peaks = _band_peaks(config)
+    loudest = np.maximum((heard / peaks).max(axis=0), unheard)  # or half of that
+    weak = (heard < _WEAK * peaks * loudest) & (heard > 1e-8 * heard.max(initial=0))
     again = np.flatnonzero(weak.any(axis=0))
     heard[:, again], _ = _band_power(frames.T[again].T, config, np.float64)
     return power
@@ -143,7 +145,7 @@ def _band_power(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the power in each mel band, of shape (n_mels, n_frames), computed with `dtype`.
 
-    Beside it, of shape (n_frames,), the mean power of all bins of the spectrum.
+    Beside it, of shape (n_frames,), the power in the bins that no band hears well.
     """
     window, bands = _window_and_bands(config, dtype)
     power = np.empty((config.n_mels + 1, frames.shape[1]), dtype=np.float32)
@@ -163,20 +165,26 @@ def _band_power(
 def _window_and_bands(config: AudioConfig, dtype: type) -> tuple[np.ndarray, csr_array]:
     """Return the window and librosa's mel filters, which are zero but for 1 or 2 in each bin.
 
-    Below the filters stands a row that takes the mean of all bins.
+    Below the filters stands one more row, for the bins that each of them hears at less than half of
+    its peak, if at all.
     """
     bands = librosa.filters.mel(sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels)
-    n_bins = bands.shape[1]
-    everything = np.vstack([bands, np.full(n_bins, 1 / n_bins)])
+    well_heard = (bands > _peaks(bands) / 2).any(axis=0)
     window = get_window("hann", config.n_fft)
-    return window[:, np.newaxis].astype(dtype), csr_array(everything, dtype=dtype)
+    rows = csr_array(np.vstack([bands, ~well_heard]), dtype=dtype)
+    return window[:, np.newaxis].astype(dtype), rows
 
 
 @cache
 def _band_peaks(config: AudioConfig) -> np.ndarray:
-    """Return the largest weight of each mel filter, of shape (n_mels, 1)."""
+    """Return the largest weight of each mel filter, of shape (n_mels, 1), above zero."""
     _, bands = _window_and_bands(config, np.float32)
-    return bands[:-1].max(axis=1).toarray()[:, np.newaxis]
+    return _peaks(bands[:-1].toarray())
+
+
+def _peaks(bands: np.ndarray) -> np.ndarray:
+    # A filter that is narrower than a bin may be all zeros.
+    return np.maximum(bands.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
@@ -520,7 +528,7 @@ class _Store:
         # Threads start at once. Processes do not wait for each other between the many short steps
         # that a clip takes, and win where there is enough to do. Both are a preference, which
         # joblib.parallel_config overrides.
-        many = len(rest) >= _PROCESSES_FROM
+        many = len(missing) >= _PROCESSES_FROM
         with Parallel(
             n_jobs=-1,
             prefer="processes" if many else "threads",

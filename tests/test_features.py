@@ -116,12 +116,19 @@ def test_the_quietest_cell_of_a_full_clip_needs_double_precision(monkeypatch):
     assert decibels_from_librosa(clip, ARTICLE) > CLOSE
 
 
-@pytest.mark.parametrize("frequency", [7_984, 8_000])
-def test_a_loud_bin_that_no_band_hears_counts_as_loud(frequency):
-    clip = 0.9 * np.cos(2 * np.pi * frequency * np.arange(36_800) / 16_000)
-    clip += np.random.default_rng(0).normal(scale=1e-3, size=len(clip))
-    clip = librosa.util.fix_length(clip.astype(np.float32), size=LAPTOP.n_samples)
-    assert decibels_from_librosa(clip, LAPTOP) < 1e-3
+@pytest.mark.parametrize(
+    ("config", "frequency", "noise", "seed"),
+    [
+        (LAPTOP, 7_984, 1e-3, 0),  # above the middle of the last band
+        (LAPTOP, 8_000, 1e-3, 0),  # in a bin that no band hears
+        (ARTICLE, 21_796.67, 6.3e-3, 3_571),  # one line that outweighs the mean of all bins
+    ],
+)
+def test_a_line_among_noise_counts_as_loud_wherever_it_lies(config, frequency, noise, seed):
+    clip = 0.9 * np.cos(2 * np.pi * frequency * np.arange(16_000) / config.sample_rate)
+    clip += np.random.default_rng(seed).normal(scale=noise, size=len(clip))
+    clip = librosa.util.fix_length(clip.astype(np.float32), size=config.n_samples)
+    assert decibels_from_librosa(clip, config) < 1e-3
 
 
 @pytest.mark.parametrize("seconds", [2.3, 4.0])
