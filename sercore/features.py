@@ -45,7 +45,7 @@ _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 64  # clips
 _BLOCK = 2**19  # bytes of one block of frames; larger ones fall out of the processor's cache
 _WEAK = 3e-7  # of the power a band would have, were each of its bins as loud as the loudest
-_TASK_OF_MANY, _TASK_OF_FEW = 16, 8  # clips that a process, or a thread, takes at a time
+_TASK = 8  # clips that a worker takes at a time
 _AHEAD = 2**28  # bytes: however many workers there are, rows that wait to be written are no more
 _PROCESSES_FROM = 1_000  # clips; starting processes takes about as long as computing so many
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -528,12 +528,10 @@ class _Store:
         # Threads start at once. Processes do not wait for each other between the many short steps
         # that a clip takes, and win where there is enough to do. Both are a preference, which
         # joblib.parallel_config overrides.
-        many = len(missing) >= _PROCESSES_FROM
+        prefer = "processes" if len(missing) >= _PROCESSES_FROM else "threads"
+        # joblib would keep one task a worker under way, and the worker wait for the next one.
         with Parallel(
-            n_jobs=-1,
-            prefer="processes" if many else "threads",
-            batch_size=_TASK_OF_MANY if many else _TASK_OF_FEW,
-            return_as="generator",
+            n_jobs=-1, prefer=prefer, batch_size=_TASK, pre_dispatch="all", return_as="generator"
         ) as parallel:
             ahead = max(1, _AHEAD // sum(map(self._row_bytes, self.shapes)))
             for start in range(0, len(rest), ahead):

@@ -530,7 +530,7 @@ def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, monkeypatc
 @pytest.mark.parametrize("ahead", [4 * 4_096, 2**28])  # four clips at a time, or all
 def test_processes_write_the_same_bytes(clips, root, tmp_path, monkeypatch, ahead):
     monkeypatch.setattr(f, "_PROCESSES_FROM", 1)
-    monkeypatch.setattr(f, "_TASK_OF_MANY", 2)
+    monkeypatch.setattr(f, "_TASK", 2)
     monkeypatch.setattr(f, "_AHEAD", ahead)
     loaded = count_loads(monkeypatch)
     extract(clips, root)
