@@ -12,6 +12,7 @@ from sercore.features import Features
 from sercore.splits import Split
 
 _CHUNK = 256  # clips read at a time while fitting
+_AHEAD = 2  # batches read while the model learns from another
 
 
 class Standardizer:
@@ -160,7 +161,11 @@ def make_dataset(
     # flat_map hides how many batches there are, and Keras warns where it cannot know.
     n_batches = -(-len(positions) // batch_size) * len(epochs)
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
-    return batches.map(load).prefetch(tf.data.AUTOTUNE)
+    # There is nothing to tune, and TensorFlow's tuner makes the end of a pass wait: it sleeps
+    # twice as long each time, and the iterator is often not let go before it wakes.
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    return batches.map(load).prefetch(_AHEAD).with_options(untuned)
 
 
 def make_datasets(
