@@ -133,7 +133,8 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     # Rounding errs in proportion to the loudest bin of the frame, which is too much for its weakest
     # cells. What lies under librosa's floor of 80 dB is lifted to it in any case.
     peaks = _band_peaks(config)
-    loudest = np.maximum((heard / peaks).max(axis=0), unheard)  # or half of that
+    # At least half of that bin: some band hears it at half of its peak, or it counts as unheard.
+    loudest = np.maximum((heard / peaks).max(axis=0), unheard)
     weak = (heard < _WEAK * peaks * loudest) & (heard > 1e-8 * heard.max(initial=0))
     again = np.flatnonzero(weak.any(axis=0))
     heard[:, again], _ = _band_power(frames.T[again].T, config, np.float64)
