@@ -135,12 +135,29 @@ def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     PublishedError
         If this run was not published.
     """
-    file = name.predictions_file(folder)
-    stored = _read(file, columns=("clip", "truth", *PROBABILITIES))
-    try:
-        return _from_stored(stored)
-    except LabelError as error:
-        raise _unusable(file, str(error)) from error
+    return _predictions(name.predictions_file(folder))
+
+
+def read_article_crnn(folder: Path = FIGURES) -> pd.DataFrame:
+    """Read what the CRNN trained by the article's author answers, given this course's features.
+
+    Its author published the weights. `figures/README.md` says how the answers were made.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `read_predictions`, for the test clips of `splits.article_split`.
+
+    Raises
+    ------
+    PublishedError
+        If the file is not there or damaged.
+    """
+    return _predictions(folder / "article" / "crnn_mfcc.csv.gz")
 
 
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
@@ -239,6 +256,14 @@ def write_results(results: pd.DataFrame, folder: Path = FIGURES) -> Path:
         The file written.
     """
     return _write(results_file(folder), results.to_csv(index=False, lineterminator="\n").encode())
+
+
+def _predictions(file: Path) -> pd.DataFrame:
+    stored = _read(file, columns=("clip", "truth", *PROBABILITIES))
+    try:
+        return _from_stored(stored)
+    except LabelError as error:
+        raise _unusable(file, str(error)) from error
 
 
 def _from_stored(stored: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from sklearn import metrics
 from sercore import cards, publish, slides
 from sercore.config import PROFILES, REPOSITORY
 from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.evaluation import article_confusion, confusion
 from sercore.index import published as published_clips
 from sercore.models import RECIPES
 from sercore.published import (
@@ -19,6 +20,7 @@ from sercore.published import (
     PROBABILITIES,
     PublishedError,
     RunName,
+    read_article_crnn,
     read_history,
     read_predictions,
     read_results,
@@ -27,7 +29,7 @@ from sercore.published import (
     write_predictions,
     write_results,
 )
-from sercore.splits import random_split
+from sercore.splits import article_split, random_split
 from sercore.workspace import Workspace
 
 ROWS = read_results().to_dict("records") if results_file().exists() else []
@@ -50,6 +52,7 @@ def article_clips() -> pd.DataFrame:
     """The 11,970 published clips that are not calm, in the manifest's order."""
     paths = sorted(path for name in CORPORA for path, _ in published_clips(name).values())
     table = pd.DataFrame({"path": paths, "emotion": [parse(path).emotion for path in paths]})
+    table["corpus"] = table["path"].str.split("/").str[0]
     return table[table["emotion"] != "calm"].reset_index(drop=True)
 
 
@@ -86,7 +89,7 @@ def test_a_run_was_tested_on_the_articles_test_clips(row):
     clips = article_clips()
     test = clips.iloc[random_split(clips).test].reset_index(drop=True)
     table = read_predictions(name_of(row))
-    pd.testing.assert_frame_equal(table[["path", "emotion"]], test, check_dtype=False)
+    pd.testing.assert_frame_equal(table[list(test)], test, check_dtype=False)
     assert (row["train"], row["test"]) == (len(clips) - len(test), len(test)) == (9576, 2394)
 
 
@@ -102,6 +105,24 @@ def test_no_run_is_published_but_for_its_row():
     for kind, ending in (("predictions", ".csv.gz"), ("history", ".csv")):
         files = (FIGURES / kind).glob("*") if ROWS else []
         assert sorted(file.name.removesuffix(ending) for file in files) == sorted(IDS)
+
+
+def test_the_articles_split_has_the_test_clips_of_its_confusion_matrices():
+    clips, expected = article_clips(), article_confusion("cnn_mel").sum(axis=1)
+    for order in (clips, clips.sample(frac=1, random_state=1)):  # as they come, and mixed
+        test = order.iloc[article_split(order).test]
+        assert test["emotion"].value_counts().reindex(EMOTIONS).tolist() == expected.tolist()
+    # Not just any order does: the manifest's does not.
+    counts = clips.iloc[random_split(clips).test]["emotion"].value_counts().reindex(EMOTIONS)
+    assert (counts != expected).any()
+
+
+def test_the_authors_crnn_gives_the_articles_confusion_matrix_on_the_articles_split():
+    answers, clips = read_article_crnn(), article_clips()
+    test = clips.iloc[article_split(clips).test]
+    told = answers.set_index("path")["emotion"]
+    assert told.to_dict() == test.set_index("path")["emotion"].to_dict()
+    pd.testing.assert_frame_equal(confusion(answers), article_confusion("crnn_mfcc"))
 
 
 def test_a_model_is_shipped_for_each_run_that_is_to_be():

@@ -93,6 +93,11 @@ def test_a_run_that_is_not_there_is_named(tmp_path, read):
         read(NAME, tmp_path)
 
 
+def test_missing_answers_of_the_authors_model_are_named(tmp_path):
+    with pytest.raises(p.PublishedError, match="crnn_mfcc.csv.gz.*it is not there"):
+        p.read_article_crnn(tmp_path)
+
+
 def test_missing_results_are_named(tmp_path):
     with pytest.raises(p.PublishedError, match="results.csv.*it is not there"):
         p.read_results(tmp_path)

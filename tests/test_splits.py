@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sercore.splits import Split, SplitError, check_disjoint, random_split, shared_share
+from sercore.splits import (
+    Split,
+    SplitError,
+    article_split,
+    check_disjoint,
+    random_split,
+    shared_share,
+)
 
 
 def clips(n=100):
@@ -33,6 +40,15 @@ def test_a_split_is_repeatable_and_its_seed_matters():
 def test_one_clip_cannot_be_split():
     with pytest.raises(SplitError, match="1 clips cannot be split"):
         random_split(clips(1))
+
+
+def test_the_articles_split_goes_by_its_order_of_the_clips():
+    paths = ["savee/DC_a01.wav", "tess/YAF_x.wav", "tess/oaf_x.wav", "mine/a.wav", "cremad/1.wav"]
+    table = pd.DataFrame({"path": paths, "corpus": [path.split("/")[0] for path in paths]})
+    in_order = ["cremad/1.wav", "tess/oaf_x.wav", "tess/YAF_x.wav", "savee/DC_a01.wav"]
+    in_order = table.set_index("path").loc[[*in_order, "mine/a.wav"]].reset_index()
+    expected = in_order["path"].iloc[random_split(in_order).train].tolist()
+    assert table["path"].iloc[article_split(table).train].tolist() == expected
 
 
 def test_disjointness_check_rejects_a_random_split_and_names_a_speaker():
