@@ -258,13 +258,22 @@ def article_confusion(model: str) -> pd.DataFrame:
     -------
     pandas.DataFrame, shape (7, 7)
         As `confusion`: clips, truth down, prediction across. The rows of all three have the same
-        sums, for the models were tested on the same 2,394 clips.
+        sums, 2,394 in all.
+
+    Raises
+    ------
+    ValueError
+        If the article has no such model.
 
     Notes
     -----
     A. Ragab: A Complete Guide to Speech Emotion Recognition in Tensorflow Using CNNs and CRNNs
     (2023). The test clips also chose the epoch.
     """
+    if model not in _ARTICLE_CONFUSION:
+        raise ValueError(
+            f"the article has no model {model!r}, expected one of {', '.join(_ARTICLE_CONFUSION)}"
+        )
     index = pd.Index(EMOTIONS, name="truth")
     columns = pd.Index(EMOTIONS, name="predicted")
     return pd.DataFrame(_ARTICLE_CONFUSION[model], index=index, columns=columns)

@@ -189,7 +189,7 @@ def train_recipe(
     retrain: bool = False,
     report: Callable[[str], None] | None = print,
 ) -> Run:
-    """Train one of the article's models on the article's split, or load it (chapter 8).
+    """Train one of the article's models on a random split, or load it (chapter 8).
 
     Does what chapters 5, 6 and 7 write out: features, random split, `train`.
 

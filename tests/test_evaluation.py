@@ -103,6 +103,11 @@ def test_article_figures_are_those_that_the_article_states():
     ]
 
 
-def test_the_articles_models_were_tested_on_the_same_clips():
+def test_a_model_that_the_article_does_not_have_is_named():
+    with pytest.raises(ValueError, match="no model 'lstm', expected one of cnn_mel, cnn_mfcc"):
+        e.article_confusion("lstm")
+
+
+def test_the_articles_models_were_tested_on_as_many_clips_of_each_emotion():
     sums = [e.article_confusion(model).sum(axis=1).tolist() for model in e.article_figures().index]
     assert sums == [[390, 369, 378, 396, 326, 396, 139]] * 3

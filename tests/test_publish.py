@@ -85,7 +85,7 @@ def test_every_figure_of_a_run_follows_from_its_predictions(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_a_run_was_tested_on_the_articles_test_clips(row):
+def test_a_run_was_tested_on_the_test_clips_of_this_course(row):
     clips = article_clips()
     test = clips.iloc[random_split(clips).test].reset_index(drop=True)
     table = read_predictions(name_of(row))
