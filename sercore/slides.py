@@ -210,7 +210,11 @@ def _curves(histories: dict[str, pd.DataFrame]) -> Figure:
         for ax, measure in zip(column, ("loss", "accuracy"), strict=True):
             figures.history(history, measure=measure, ax=ax)
             ax.label_outer()
+            ax.get_legend().remove()  # one below, where it hides no curve
         column[0].set_title(figures.MODEL_TITLES[model])
+    lines, _ = axes[0, 0].get_legend_handles_labels()
+    names = ["training clips", "test clips", "kept epoch"]
+    figure.legend(lines, names, loc="outside lower center", ncols=len(names))
     return figure
 
 
