@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from sklearn import metrics
 
@@ -214,8 +215,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     counts = metrics.confusion_matrix(
         predictions["emotion"], predictions["predicted"], labels=list(EMOTIONS)
     )
-    index = pd.Index(EMOTIONS, name="truth")
-    return pd.DataFrame(counts, index=index, columns=pd.Index(EMOTIONS, name="predicted"))
+    return _by_emotion(counts)
 
 
 def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, float]:
@@ -274,9 +274,12 @@ def article_confusion(model: str) -> pd.DataFrame:
         raise ValueError(
             f"the article has no model {model!r}, expected one of {', '.join(_ARTICLE_CONFUSION)}"
         )
-    index = pd.Index(EMOTIONS, name="truth")
-    columns = pd.Index(EMOTIONS, name="predicted")
-    return pd.DataFrame(_ARTICLE_CONFUSION[model], index=index, columns=columns)
+    return _by_emotion(_ARTICLE_CONFUSION[model])
+
+
+def _by_emotion(counts: ArrayLike) -> pd.DataFrame:
+    index, columns = (pd.Index(EMOTIONS, name=name) for name in ("truth", "predicted"))
+    return pd.DataFrame(counts, index=index, columns=columns)
 
 
 def article_figures() -> pd.DataFrame:
