@@ -113,6 +113,12 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     publish.add_argument("--profile", choices=PROFILES, help="size of the course")
     publish.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES)
     publish.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
+    publish.add_argument(
+        "--split",
+        choices=("course", "article"),
+        default="course",
+        help="whose random split; runs on the article's go into figures/article",
+    )
 
 
 def _add_collect(commands: argparse._SubParsersAction) -> None:
@@ -157,9 +163,14 @@ def _store(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from sercore.publish import publish
+    from sercore.publish import PROTOCOLS, publish
 
-    publish(_workspace(options), models=options.models, seeds=options.seeds)
+    publish(
+        _workspace(options),
+        models=options.models,
+        seeds=options.seeds,
+        protocol=PROTOCOLS[options.split],
+    )
 
 
 def _collect(options: argparse.Namespace) -> None:

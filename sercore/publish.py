@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sercore.modelfile import TrainedModel, save_model
 from sercore.published import (
     FIGURES,
     MODELS,
+    ON_ARTICLE_SPLIT,
     PublishedError,
     RunName,
     read_history,
@@ -31,11 +33,49 @@ from sercore.published import (
     write_results,
 )
 from sercore.slides import draw_clips, draw_results
+from sercore.splits import Split, article_split, random_split
 from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
 
-PROTOCOL = "random 80:20, epoch chosen on test"
-"""What every run of the course so far shares: split and choice of the epoch, as in the article."""
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How runs are split, and where they are published.
+
+    Attributes
+    ----------
+    title : str
+        What its rows say in the column `protocol`.
+    splitter : callable
+        Splits the clips.
+    figures : Path
+        Where results, predictions and histories go.
+    models : Path or None
+        Where the models to ship go; None if none is, and the course's table and pictures show
+        none of these runs.
+    """
+
+    title: str
+    splitter: Callable[[pd.DataFrame], Split]
+    figures: Path
+    models: Path | None
+
+
+PROTOCOLS = {
+    "course": Protocol(
+        title="random 80:20, epoch chosen on test",
+        splitter=random_split,
+        figures=FIGURES,
+        models=MODELS,
+    ),
+    "article": Protocol(
+        title="the article's random 80:20, epoch chosen on test",
+        splitter=article_split,
+        figures=ON_ARTICLE_SPLIT,
+        models=None,
+    ),
+}
+"""By whose random split; choice of the epoch as in the article."""
 
 README = REPOSITORY / "README.md"
 
@@ -83,6 +123,7 @@ def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float
 def result_row(
     name: RunName,
     *,
+    protocol: Protocol,
     features: str,
     predictions: pd.DataFrame,
     history: pd.DataFrame,
@@ -90,11 +131,12 @@ def result_row(
     parameters: int,
     versions: dict[str, str],
 ) -> dict[str, Any]:
-    """Return a run's row in `figures/results.csv`.
+    """Return a run's row in `results.csv`.
 
     Parameters
     ----------
     name : RunName
+    protocol : Protocol
     features : str
         What the model reads: "mel" or "mfcc".
     predictions, history : pandas.DataFrame
@@ -117,7 +159,7 @@ def result_row(
         "profile": name.profile,
         "model": name.model,
         "features": features,
-        "protocol": PROTOCOL,
+        "protocol": protocol.title,
         "seed": name.seed,
         "train": n_clips - found["test"],
         **found,
@@ -133,8 +175,7 @@ def publish_run(
     *,
     audio: AudioConfig,
     n_clips: int,
-    figures: Path = FIGURES,
-    models: Path = MODELS,
+    protocol: Protocol,
 ) -> dict[str, Any]:
     """Put a finished run among the published ones, in place of one of the same name.
 
@@ -146,8 +187,7 @@ def publish_run(
         How its features were made.
     n_clips : int
         Clips in training and test together.
-    figures, models : Path
-        Where results and model files go.
+    protocol : Protocol
 
     Returns
     -------
@@ -159,10 +199,12 @@ def publish_run(
     PublishedError
         If its predictions cannot be published.
     """
+    figures, models = protocol.figures, protocol.models
     write_predictions(run.predictions, name, figures)
     write_history(run.history, name, figures)
     row = result_row(
         name,
+        protocol=protocol,
         features=run.settings["kind"],
         # As they are read back, so that every figure follows from what is published.
         predictions=read_predictions(name, figures),
@@ -171,7 +213,7 @@ def publish_run(
         parameters=run.facts["parameters"],
         versions=run.facts["versions"],
     )
-    if (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
+    if models and (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
         # The file knows its tables by their hash: a publication cut off here is noticed.
         tables = tables_digest(name, figures)
         save_model(_trained(run, name, audio, tables), models / f"{name.model}.keras")
@@ -200,6 +242,7 @@ def publish(
     *,
     models: Sequence[str],
     seeds: Sequence[int],
+    protocol: Protocol = PROTOCOLS["course"],
     report: Callable[[str], None] = print,
 ) -> None:
     """Train runs, or take them from the cache, and publish each as it ends.
@@ -211,6 +254,8 @@ def publish(
     models : sequence of str
         Some of `published.MODEL_NAMES`.
     seeds : sequence of int
+    protocol : Protocol
+        One of `PROTOCOLS`.
     report : callable
         Called with lines of progress.
 
@@ -229,19 +274,27 @@ def publish(
             "place: files were added, or folders have other names, and the split would be another; "
             "`python -m sercore collect` lays them out"
         )
-    profile = workspace.profile
+    profile, shown = workspace.profile, protocol.models is not None
     for seed in seeds:
         for model in models:
             name = RunName(profile=profile.name, model=model, seed=seed)
             report(f"{name}")
             run = train_recipe(
-                model, clips, workspace.root, profile=profile, seed=seed, report=report
+                model,
+                clips,
+                workspace.root,
+                profile=profile,
+                seed=seed,
+                splitter=protocol.splitter,
+                report=report,
             )
-            row = publish_run(run, name, audio=profile.audio, n_clips=len(clips))
-            draw_results()
-            write_readme_table()
-            report(f"{name}: accuracy {row['accuracy']:.1%}, published")
-    draw_clips(everything, workspace.root)
+            row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
+            if shown:
+                draw_results()
+                write_readme_table()
+            report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
+    if shown:
+        draw_clips(everything, workspace.root)
 
 
 def check_publishable(workspace: Workspace) -> None:

@@ -23,6 +23,9 @@ from sercore.corpora import EMOTIONS, LabelError, parse
 FIGURES = REPOSITORY / "figures"
 """Folder of what is published, pictures included."""
 
+ON_ARTICLE_SPLIT = FIGURES / "article"
+"""Folder of what was tested on the article's own split, laid out as `FIGURES` (chapter 8)."""
+
 MODELS = REPOSITORY / "models"
 """Folder of the trained models."""
 
@@ -138,7 +141,7 @@ def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     return _predictions(name.predictions_file(folder))
 
 
-def read_article_crnn(folder: Path = FIGURES) -> pd.DataFrame:
+def read_article_crnn(folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
     """Read what the CRNN trained by the article's author answers, given this course's features.
 
     Its author published the weights. `figures/README.md` says how the answers were made.
@@ -157,7 +160,7 @@ def read_article_crnn(folder: Path = FIGURES) -> pd.DataFrame:
     PublishedError
         If the file is not there or damaged.
     """
-    return _predictions(folder / "article" / "crnn_mfcc.csv.gz")
+    return _predictions(folder / "crnn_mfcc.csv.gz")
 
 
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:

@@ -186,6 +186,7 @@ def train_recipe(
     *,
     profile: Profile,
     seed: int = 0,
+    splitter: Callable[[pd.DataFrame], Split] = random_split,
     retrain: bool = False,
     report: Callable[[str], None] | None = print,
 ) -> Run:
@@ -202,6 +203,8 @@ def train_recipe(
     root : path
         Folder the clips' paths are relative to.
     profile : Profile
+    splitter : callable
+        Splits the clips: `splits.random_split` or `splits.article_split`.
     seed, retrain, report
         As for `train`.
 
@@ -223,7 +226,7 @@ def train_recipe(
         name=name,
         features=features,
         clips=clips,
-        split=random_split(clips),
+        split=splitter(clips),
         audio=profile.audio,
         training=profile.training,
         kind=recipe.kind,

@@ -1,6 +1,7 @@
 """What is published agrees with itself: every figure is computed again from the predictions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -30,14 +31,26 @@ from sercore.published import (
     write_results,
 )
 from sercore.splits import article_split, random_split
+from sercore.training import Run
 from sercore.workspace import Workspace
 
-ROWS = read_results().to_dict("records") if results_file().exists() else []
-IDS = [f"{row['profile']}-{row['model']}-{row['seed']}" for row in ROWS]
+RUNS = [
+    (protocol, row)
+    for protocol in publish.PROTOCOLS.values()
+    if results_file(protocol.figures).exists()
+    for row in read_results(protocol.figures).to_dict("records")
+]
+ROWS = [row for protocol, row in RUNS if protocol is publish.PROTOCOLS["course"]]
 
 
 def name_of(row) -> RunName:
     return RunName(profile=row["profile"], model=row["model"], seed=row["seed"])
+
+
+def each_run(test):
+    """Run a test for every published run, whatever its split."""
+    ids = [f"{protocol.figures.name}-{name_of(row)}" for protocol, row in RUNS]
+    return pytest.mark.parametrize(("protocol", "row"), RUNS, ids=ids)(test)
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -59,9 +72,10 @@ def article_clips() -> pd.DataFrame:
 # --- what is in the repository --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_every_figure_of_a_run_follows_from_its_predictions(row):
-    table, history = read_predictions(name_of(row)), read_history(name_of(row))
+@each_run
+def test_every_figure_of_a_run_follows_from_its_predictions(protocol, row):
+    table = read_predictions(name_of(row), protocol.figures)
+    history = read_history(name_of(row), protocol.figures)
     truth, answers = table["emotion"], table["predicted"]
     accuracy = metrics.accuracy_score(truth, answers)
     low, high = wilson(accuracy, len(table))
@@ -84,27 +98,30 @@ def test_every_figure_of_a_run_follows_from_its_predictions(row):
     assert row["seconds"] == pytest.approx(history["seconds"].sum(), abs=0.51)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_a_run_was_tested_on_the_test_clips_of_this_course(row):
+@each_run
+def test_a_run_was_tested_on_the_test_clips_of_its_split(protocol, row):
     clips = article_clips()
-    test = clips.iloc[random_split(clips).test].reset_index(drop=True)
-    table = read_predictions(name_of(row))
+    test = clips.iloc[protocol.splitter(clips).test].reset_index(drop=True)
+    table = read_predictions(name_of(row), protocol.figures)
     pd.testing.assert_frame_equal(table[list(test)], test, check_dtype=False)
     assert (row["train"], row["test"]) == (len(clips) - len(test), len(test)) == (9576, 2394)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=IDS)
-def test_a_run_is_of_the_model_that_it_names(row):
+@each_run
+def test_a_run_is_of_the_model_that_it_names(protocol, row):
     recipe, audio = RECIPES[row["model"]], PROFILES[row["profile"]].audio
     model = recipe.build((audio.n_mels, audio.n_frames, 1), len(EMOTIONS))
     assert row["parameters"] == model.count_params()
-    assert row["features"] == recipe.kind and row["protocol"] == publish.PROTOCOL
+    assert row["features"] == recipe.kind and row["protocol"] == protocol.title
 
 
-def test_no_run_is_published_but_for_its_row():
+@pytest.mark.parametrize("split", publish.PROTOCOLS)
+def test_no_run_is_published_but_for_its_row(split):
+    protocol = publish.PROTOCOLS[split]
+    names = sorted(str(name_of(row)) for other, row in RUNS if other is protocol)
     for kind, ending in (("predictions", ".csv.gz"), ("history", ".csv")):
-        files = (FIGURES / kind).glob("*") if ROWS else []
-        assert sorted(file.name.removesuffix(ending) for file in files) == sorted(IDS)
+        files = (protocol.figures / kind).glob("*")
+        assert sorted(file.name.removesuffix(ending) for file in files) == names
 
 
 def test_the_articles_split_has_the_test_clips_of_its_confusion_matrices():
@@ -186,6 +203,7 @@ def history(epochs: int = 3) -> pd.DataFrame:
 def row_of(name: RunName, right: int = 7) -> dict:
     return publish.result_row(
         name,
+        protocol=publish.PROTOCOLS["course"],
         features="mfcc",
         predictions=predictions(right),
         history=history(),
@@ -292,6 +310,33 @@ def test_added_clips_are_not_published(sample, monkeypatch):
     monkeypatch.setattr(publish, "check_publishable", lambda workspace: None)
     with pytest.raises(PublishedError, match="not just those that were published"):
         publish.publish(workspace(sample), models=["cnn_mel"], seeds=[0])
+
+
+@pytest.mark.parametrize("split", publish.PROTOCOLS)
+def test_only_a_run_on_the_courses_split_is_shipped_and_shown(split, tmp_path, monkeypatch, sample):
+    from sercore.manifest import article_view, build_manifest, without_calm
+
+    clips = without_calm(article_view(build_manifest(sample)))
+    named = clips[["path", "sha256"]].to_numpy().tolist()
+    monkeypatch.setattr(publish, "check_publishable", lambda workspace: None)
+    monkeypatch.setattr(publish, "_published_clips", lambda: named)
+    done = []
+    for name in ("save_model", "model_card", "draw_results", "write_readme_table", "draw_clips"):
+        monkeypatch.setattr(publish, name, lambda *_, name=name: done.append(name) or "")
+    monkeypatch.setattr(publish, "_trained", lambda *_: None)
+
+    def trained(model, clips, root, *, splitter, **options):
+        done.append(splitter)
+        facts = {"parameters": 1, "versions": dict.fromkeys(cards.VERSIONS, "1.0")}
+        return Run(model, tmp_path, {"kind": "mel"}, facts, history(), predictions(7))
+
+    monkeypatch.setattr(publish, "train_recipe", trained)
+    protocol = publish.PROTOCOLS[split]
+    here = replace(protocol, figures=tmp_path, models=protocol.models and tmp_path)
+    publish.publish(workspace(sample), models=["cnn_mel"], seeds=[0], protocol=here)
+    shown = ["save_model", "model_card", "draw_results", "write_readme_table", "draw_clips"]
+    assert done == [protocol.splitter, *(shown if split == "course" else [])]
+    assert read_results(tmp_path)["protocol"].tolist() == [protocol.title]
 
 
 def test_slides_of_the_results(tmp_path):
