@@ -93,8 +93,8 @@ def encode(emotions: pd.Series) -> np.ndarray:
     ValueError
         If a label is none of the seven, such as calm.
     """
-    codes = pd.Categorical(emotions, categories=EMOTIONS).codes
-    unknown = sorted(set(emotions[codes < 0]))
+    codes = pd.Index(EMOTIONS).get_indexer(emotions)
+    unknown = sorted({str(emotion) for emotion in emotions[codes < 0]})
     if unknown:
         raise ValueError(
             f"labels {', '.join(unknown)} are none of the seven classes {', '.join(EMOTIONS)}; "

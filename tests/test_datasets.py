@@ -72,6 +72,11 @@ def test_encode_follows_the_order_of_the_classes_and_refuses_calm():
         encode(pd.Series(["anger", "calm"]))
 
 
+def test_encode_refuses_a_clip_without_a_label():
+    with pytest.raises(ValueError, match="labels nan are none of the seven"):
+        encode(pd.Series(["anger", None]))
+
+
 @pytest.mark.parametrize("seed", [None, 0, 7])
 def test_labels_stay_with_their_clips(features, labels, seed):
     positions = np.arange(5, 45)
