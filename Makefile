@@ -11,7 +11,7 @@ SIZES =
 RETRAIN =
 MODELS =
 SEEDS =
-SPLIT =
+PROTOCOL =
 
 KERNEL_CONFIG = sercore/data/ipython_kernel_config.py
 VENV = .venv
@@ -28,7 +28,7 @@ help:
 	@echo "make lint                         check modules and notebooks with ruff"
 	@echo "make store DATA=DIR [PROFILE=...] run the notebooks and keep their outputs in notebooks/"
 	@echo "make publish DATA=DIR [PROFILE=...] [MODELS=...] [SEEDS=...]   train runs, put them into figures/"
-	@echo "    SPLIT=article trains them on the article's own split, into figures/article/"
+	@echo "    PROTOCOL=article: on the article's own split; replay: with its learning rates, too"
 	@echo "make lock                         compile requirements.txt from pyproject.toml"
 	@echo "make clean                        remove build, .venv and the tools' caches"
 	@echo "course and store take RETRAIN=1: train every model, whether or not there is a run of it."
@@ -54,7 +54,7 @@ publish: venv
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi; \
 	if [ -n "$$MODELS" ]; then set -- "$$@" --models $$MODELS; fi; \
 	if [ -n "$$SEEDS" ]; then set -- "$$@" --seeds $$SEEDS; fi; \
-	if [ -n "$$SPLIT" ]; then set -- "$$@" --split "$$SPLIT"; fi; \
+	if [ -n "$$PROTOCOL" ]; then set -- "$$@" --protocol "$$PROTOCOL"; fi; \
 	exec $(BIN)/python -m sercore publish "$$@"
 
 # The repository is the root, so that a chapter can show a picture from figures/. A relative name

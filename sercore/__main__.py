@@ -114,10 +114,10 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     publish.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES)
     publish.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
     publish.add_argument(
-        "--split",
-        choices=("course", "article"),
+        "--protocol",
+        choices=("course", "article", "replay"),
         default="course",
-        help="whose random split; runs on the article's go into figures/article",
+        help="whose random split and learning rates; all but course go into figures/article",
     )
 
 
@@ -169,7 +169,7 @@ def _publish(options: argparse.Namespace) -> None:
         _workspace(options),
         models=options.models,
         seeds=options.seeds,
-        protocol=PROTOCOLS[options.split],
+        protocol=PROTOCOLS[options.protocol],
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sercore.cards import VERSIONS, model_card, results_markdown
 from sercore.check import check_data
-from sercore.config import REPOSITORY, AudioConfig
+from sercore.config import PROFILES, REPOSITORY, AudioConfig
 from sercore.corpora import CORPORA, EMOTIONS, parse
 from sercore.evaluation import per_class, per_corpus, score
 from sercore.index import published as published_clips
@@ -23,6 +23,7 @@ from sercore.published import (
     ON_ARTICLE_SPLIT,
     PublishedError,
     RunName,
+    read_article_curves,
     read_history,
     read_predictions,
     read_results,
@@ -34,7 +35,7 @@ from sercore.published import (
 )
 from sercore.slides import draw_clips, draw_results
 from sercore.splits import Split, article_split, random_split
-from sercore.training import Run, train_recipe
+from sercore.training import Run, plateau_rates, train_recipe
 from sercore.workspace import Workspace
 
 
@@ -53,12 +54,30 @@ class Protocol:
     models : Path or None
         Where the models to ship go; None if none is, and the course's table and pictures show
         none of these runs.
+    rates : callable or None
+        Gives the learning rates of a model's epochs; None where they follow the test loss.
     """
 
     title: str
     splitter: Callable[[pd.DataFrame], Split]
     figures: Path
-    models: Path | None
+    models: Path | None = None
+    rates: Callable[[str], list[float]] | None = None
+
+
+def article_rates(model: str) -> list[float]:
+    """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
+
+    Parameters
+    ----------
+    model : str
+        One of `published.MODEL_NAMES`.
+
+    Returns
+    -------
+    list of float
+    """
+    return plateau_rates(read_article_curves(model)["val_loss"], PROFILES["article"].training)
 
 
 PROTOCOLS = {
@@ -72,10 +91,15 @@ PROTOCOLS = {
         title="the article's random 80:20, epoch chosen on test",
         splitter=article_split,
         figures=ON_ARTICLE_SPLIT,
-        models=None,
+    ),
+    "replay": Protocol(
+        title="the article's random 80:20 and learning rates, epoch chosen on test",
+        splitter=article_split,
+        rates=article_rates,
+        figures=ON_ARTICLE_SPLIT / "replay",
     ),
 }
-"""By whose random split; choice of the epoch as in the article."""
+"""The course's own protocol, and what comes ever nearer to the article's runs (chapter 8)."""
 
 README = REPOSITORY / "README.md"
 
@@ -286,6 +310,7 @@ def publish(
                 profile=profile,
                 seed=seed,
                 splitter=protocol.splitter,
+                learning_rates=protocol.rates and protocol.rates(model),
                 report=report,
             )
             row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)

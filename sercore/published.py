@@ -163,6 +163,36 @@ def read_article_crnn(folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
     return _predictions(folder / "crnn_mfcc.csv.gz")
 
 
+def read_article_curves(model: str, folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
+    """Read the article's learning curves, measured from the pixels of its picture (chapter 8).
+
+    `figures/README.md` says how.
+
+    Parameters
+    ----------
+    model : str
+        One of `MODEL_NAMES`.
+    folder : path
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per epoch, from 1: `loss`, `accuracy`, `val_loss`, `val_accuracy`. One pixel is 0.002
+        of `loss`, 0.005 of `val_loss` and 0.001 of the accuracies.
+
+    Raises
+    ------
+    PublishedError
+        If there are none of that model, or the file is not there.
+    """
+    curves = _read(folder / "curves.csv", columns=("model", "epoch", *HISTORY[:4]))
+    if model not in set(curves["model"]):
+        raise PublishedError(
+            f"the article shows no curves of {model!r}, but of {', '.join(MODEL_NAMES)}"
+        )
+    return curves[curves["model"] == model].drop(columns="model").set_index("epoch")
+
+
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     """Read how the training of a published run went.
 

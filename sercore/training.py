@@ -8,7 +8,7 @@ import os
 import platform
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -93,6 +93,7 @@ def train(
     training: TrainConfig,
     kind: str,
     seed: int = 0,
+    learning_rates: Sequence[float] | None = None,
     retrain: bool = False,
     report: Callable[[str], None] | None = print,
 ) -> Run:
@@ -124,6 +125,9 @@ def train(
         Name of the features, part of the key: give features of your own a name of their own.
     seed : int
         Decides weights, dropout and shuffling, never the split.
+    learning_rates : sequence of float, optional
+        The rate of each epoch, the last one for all that follow, in place of the rates that
+        `training` lets the validation loss decide (see `plateau_rates`).
     retrain : bool
         Train even if there is a finished run, or one that comes with the course. An unfinished run
         goes on. Under `SER_RETRAIN` (`config.retrain_mark`) every run is trained once.
@@ -161,12 +165,14 @@ def train(
     if devices > 1:  # each normalises its part of a batch, so the numbers are others
         settings["devices"] = devices
         _check_batches(len(split.train), training.batch_size, devices)
+    if learning_rates is not None:
+        settings["learning_rates"] = _check_rates(learning_rates)
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     say = report or (lambda line: None)
     mark = retrain_mark()
     with FileLock(f"{folder}.lock"):
-        fit = _Fit(model, folder, training, say, mark)
+        fit = _Fit(model, folder, training, learning_rates, say, mark)
         run = None if retrain else _load(name, folder, settings, mark)
         if run is None and not (retrain or mark or fit.state.exists()):
             run = _take_shipped(name, folder, settings, clips.iloc[split.test], say)
@@ -187,6 +193,7 @@ def train_recipe(
     profile: Profile,
     seed: int = 0,
     splitter: Callable[[pd.DataFrame], Split] = random_split,
+    learning_rates: Sequence[float] | None = None,
     retrain: bool = False,
     report: Callable[[str], None] | None = print,
 ) -> Run:
@@ -205,7 +212,7 @@ def train_recipe(
     profile : Profile
     splitter : callable
         Splits the clips: `splits.random_split` or `splits.article_split`.
-    seed, retrain, report
+    seed, learning_rates, retrain, report
         As for `train`.
 
     Returns
@@ -231,9 +238,54 @@ def train_recipe(
         training=profile.training,
         kind=recipe.kind,
         seed=seed,
+        learning_rates=learning_rates,
         retrain=retrain,
         report=report,
     )
+
+
+def plateau_rates(val_losses: Sequence[float], training: TrainConfig) -> list[float]:
+    """Return the learning rate of each epoch that a sequence of validation losses leads to.
+
+    So the rates of a training can be told from its curve (chapter 8).
+
+    Parameters
+    ----------
+    val_losses : sequence of float
+        After each epoch.
+    training : TrainConfig
+
+    Returns
+    -------
+    list of float
+        As many, the first of them `training.learning_rate`.
+    """
+    model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizer=keras.optimizers.Adam(training.learning_rate))
+    plateau = _plateau(training)
+    plateau.set_model(model)
+    plateau.on_train_begin()
+    rates = []
+    for epoch, loss in enumerate(val_losses):
+        rates.append(float(f"{float(model.optimizer.learning_rate):.6g}"))  # kept as 32 bits
+        plateau.on_epoch_end(epoch, {"val_loss": loss})
+    return rates
+
+
+def _plateau(training: TrainConfig) -> keras.callbacks.ReduceLROnPlateau:
+    return keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss",
+        factor=training.plateau_factor,
+        patience=training.plateau_patience,
+        min_lr=training.min_learning_rate,
+    )
+
+
+def _check_rates(rates: Sequence[float]) -> list[float]:
+    found = [float(rate) for rate in rates]
+    if not found or not all(0 < rate < np.inf for rate in found):
+        raise TrainingError(f"learning_rates must be positive numbers, at least one, not {rates!r}")
+    return found
 
 
 def _check_batches(n_clips: int, batch_size: int, devices: int) -> None:
@@ -308,6 +360,7 @@ class _Fit:
         model: keras.Model,
         folder: Path,
         training: TrainConfig,
+        learning_rates: Sequence[float] | None,
         say: Callable[[str], None],
         mark: str,
     ) -> None:
@@ -318,12 +371,14 @@ class _Fit:
         self.stop = keras.callbacks.EarlyStopping(
             monitor="val_loss", patience=training.stop_patience, restore_best_weights=True
         )
-        self.plateau = keras.callbacks.ReduceLROnPlateau(
-            monitor="val_loss",
-            factor=training.plateau_factor,
-            patience=training.plateau_patience,
-            min_lr=training.min_learning_rate,
-        )
+        self.has_own_rates = learning_rates is not None
+        if self.has_own_rates:
+            last = len(learning_rates) - 1
+            self.rate = keras.callbacks.LearningRateScheduler(
+                lambda epoch: float(learning_rates[min(epoch, last)])
+            )
+        else:
+            self.rate = _plateau(training)
 
     def run(self, features: Features, labels: np.ndarray, split: Split, seed: int) -> None:
         self.model.compile(
@@ -344,7 +399,7 @@ class _Fit:
                 initial_epoch=epochs.start,
                 epochs=epochs.stop,
                 steps_per_epoch=-(-len(split.train) // self.training.batch_size),
-                callbacks=[self.stop, self.plateau, keeper],
+                callbacks=[self.stop, self.rate, keeper],
                 shuffle=False,  # the dataset has its own order
                 verbose=0,
             )
@@ -402,8 +457,9 @@ class _Keeper(keras.callbacks.Callback):
         self.path = fit.state
         self._callbacks = {
             "stop": (fit.stop, ("wait", "best", "best_epoch", "stopped_epoch")),
-            "plateau": (fit.plateau, ("wait", "best", "cooldown_counter")),
         }
+        if not fit.has_own_rates:
+            self._callbacks["plateau"] = (fit.rate, ("wait", "best", "cooldown_counter"))
         self._saved = self._read()
 
     @property

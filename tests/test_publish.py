@@ -11,7 +11,7 @@ from sklearn import metrics
 from sercore import cards, publish, slides
 from sercore.config import PROFILES, REPOSITORY
 from sercore.corpora import CORPORA, EMOTIONS, parse
-from sercore.evaluation import article_confusion, confusion
+from sercore.evaluation import article_confusion, article_figures, confusion
 from sercore.index import published as published_clips
 from sercore.models import RECIPES
 from sercore.published import (
@@ -22,6 +22,7 @@ from sercore.published import (
     PublishedError,
     RunName,
     read_article_crnn,
+    read_article_curves,
     read_history,
     read_predictions,
     read_results,
@@ -31,7 +32,7 @@ from sercore.published import (
     write_results,
 )
 from sercore.splits import article_split, random_split
-from sercore.training import Run
+from sercore.training import Run, plateau_rates
 from sercore.workspace import Workspace
 
 RUNS = [
@@ -115,6 +116,19 @@ def test_a_run_is_of_the_model_that_it_names(protocol, row):
     assert row["features"] == recipe.kind and row["protocol"] == protocol.title
 
 
+@each_run
+def test_a_runs_learning_rates_are_those_of_its_protocol(protocol, row):
+    """They follow its own test loss, or are the article's."""
+    history = read_history(name_of(row), protocol.figures)
+    if protocol.rates:
+        expected = protocol.rates(row["model"])
+        expected += expected[-1:] * (len(history) - len(expected))
+        expected = expected[: len(history)]
+    else:
+        expected = plateau_rates(history["val_loss"], PROFILES[row["profile"]].training)
+    assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("split", publish.PROTOCOLS)
 def test_no_run_is_published_but_for_its_row(split):
     protocol = publish.PROTOCOLS[split]
@@ -140,6 +154,20 @@ def test_the_authors_crnn_gives_the_articles_confusion_matrix_on_the_articles_sp
     told = answers.set_index("path")["emotion"]
     assert told.to_dict() == test.set_index("path")["emotion"].to_dict()
     pd.testing.assert_frame_equal(confusion(answers), article_confusion("crnn_mfcc"))
+
+
+@pytest.mark.parametrize(
+    ("model", "epochs"), [("cnn_mel", 40), ("cnn_mfcc", 31), ("crnn_mfcc", 23)]
+)
+def test_the_articles_curves_end_ten_epochs_after_the_accuracy_it_reports(model, epochs):
+    curves = read_article_curves(model)
+    assert curves.index.tolist() == list(range(1, epochs + 1))
+    accuracy = article_figures().loc[model, "accuracy"]
+    assert curves["val_accuracy"].loc[epochs - 10] == pytest.approx(accuracy, abs=0.001)
+    # Which is the epoch of the least test loss, within two of the picture's pixels.
+    assert curves["val_loss"].loc[epochs - 10] <= curves["val_loss"].min() + 0.011
+    # Its author's file of the CRNN says how low the rate was in the end.
+    assert publish.article_rates("crnn_mfcc")[-1] == 1e-6
 
 
 def test_a_model_is_shipped_for_each_run_that_is_to_be():
@@ -325,8 +353,9 @@ def test_only_a_run_on_the_courses_split_is_shipped_and_shown(split, tmp_path, m
         monkeypatch.setattr(publish, name, lambda *_, name=name: done.append(name) or "")
     monkeypatch.setattr(publish, "_trained", lambda *_: None)
 
-    def trained(model, clips, root, *, splitter, **options):
+    def trained(model, clips, root, *, splitter, learning_rates, **options):
         done.append(splitter)
+        assert learning_rates == (protocol.rates and protocol.rates(model))
         facts = {"parameters": 1, "versions": dict.fromkeys(cards.VERSIONS, "1.0")}
         return Run(model, tmp_path, {"kind": "mel"}, facts, history(), predictions(7))
 

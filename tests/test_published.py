@@ -137,3 +137,8 @@ def test_the_hash_of_the_tables_changes_with_either(tmp_path):
     second = p.tables_digest(NAME, tmp_path)
     p.write_predictions(predictions(answer=(1, 6, 2)), NAME, tmp_path)
     assert len({first, second, p.tables_digest(NAME, tmp_path)}) == 3
+
+
+def test_the_article_shows_no_curves_of_another_model():
+    with pytest.raises(p.PublishedError, match="no curves of 'rnn', but of cnn_mel"):
+        p.read_article_curves("rnn")

@@ -219,8 +219,9 @@ def test_the_run_that_comes_with_the_course_is_taken_and_says_so(data, shipped):
         {"build": lambda: small_model(dropout=0.3)},
         {"audio": replace(TINY, mel_ref=2.0)},
         {"kind": "mel"},
+        {"learning_rates": [1e-3]},
     ],
-    ids=["seed", "training", "name", "retrain", "model", "audio", "kind"],
+    ids=["seed", "training", "name", "retrain", "model", "audio", "kind", "rates"],
 )
 def test_another_run_than_the_shipped_one_is_trained(data, shipped, change):
     with pytest.raises(TrainingStarts):
@@ -349,8 +350,9 @@ def test_a_retraining_under_another_mark_does_not_go_on_with_this_one(data, cach
         {"audio": replace(TINY, mel_ref=2.0)},
         {"recipe": replace(RECIPE, learning_rate=2e-3)},
         {"build": lambda: small_model(dropout=0.3)},
+        {"learning_rates": [1e-3]},
     ],
-    ids=["seed", "kind", "audio", "training", "model"],
+    ids=["seed", "kind", "audio", "training", "model", "rates"],
 )
 def test_other_settings_are_another_run(data, cache, change):
     one_epoch = replace(RECIPE, max_epochs=1)
@@ -469,6 +471,36 @@ def test_a_model_that_does_not_know_its_input_is_refused(data, cache):
 def test_unknown_recipe_names_the_alternatives(data):
     with pytest.raises(t.TrainingError, match="unknown model 'rnn', expected one of cnn_mel"):
         t.train_recipe("rnn", pd.DataFrame(), data, profile=None)
+
+
+def test_rates_can_be_given_instead_of_following_the_loss(data, cache):
+    class Killed(BaseException):
+        pass
+
+    def die(line):
+        raise Killed
+
+    rates = [1e-3, 0.5, 1e-4]
+    given = {"recipe": replace(RECIPE, max_epochs=5), "learning_rates": rates}
+    with pytest.raises(Killed):
+        run_small(data, report=die, **given)
+    history = run_small(data, **given).history  # goes on after the first epoch
+    assert history["learning_rate"].tolist() == pytest.approx([*rates, 1e-4, 1e-4])
+    assert history["loss"].nunique() == 5
+
+
+@pytest.mark.parametrize("rates", [[], [1e-3, 0], [float("nan")], [float("inf")]])
+def test_rates_that_are_none_are_refused(data, cache, rates):
+    with pytest.raises(t.TrainingError, match="learning_rates must be positive numbers"):
+        run_small(data, learning_rates=rates)
+
+
+def test_the_rates_that_a_course_of_the_loss_leads_to():
+    recipe = replace(RECIPE, plateau_patience=2, plateau_factor=0.1, min_learning_rate=5e-6)
+    losses = [3.0, 2.0, 2.5, 2.0, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
+    rates = t.plateau_rates(losses, recipe)
+    # Twice no better than 2.0, so a tenth from the fifth epoch on, and again after 1.0.
+    assert rates == [1e-3] * 4 + [1e-4] * 3 + [1e-5] * 2 + [5e-6]
 
 
 RESUME = """
