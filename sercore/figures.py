@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import cycle
 
 import librosa
 import matplotlib.pyplot as plt
@@ -208,6 +209,36 @@ def history(table: pd.DataFrame, *, measure: str = "loss", ax: Axes | None = Non
     best = table["val_loss"].idxmin()
     ax.axvline(best, color="0.4", linestyle=":", label=f"kept: epoch {best}")
     ax.set(xlabel="epoch", ylabel=measure)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+    return ax
+
+
+def losses(
+    article: pd.DataFrame, ours: dict[str, pd.DataFrame], *, model: str, ax: Axes | None = None
+) -> Axes:
+    """Draw the training loss of several trainings of one model over the epochs (chapter 8).
+
+    Parameters
+    ----------
+    article : pandas.DataFrame
+        As `published.read_article_curves` returns it.
+    ours : dict of str to pandas.DataFrame
+        Histories; the keys go into the legend.
+    model : str
+        One of `MODEL_TITLES`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The article's in black, ours in the model's colour.
+    """
+    ax = _axes(ax)
+    ax.plot(article.index, article["loss"], "o-", color="0.15", ms=3, label="article")
+    for (label, table), style in zip(ours.items(), cycle(("-", "--", ":", "-.")), strict=False):
+        ax.plot(table.index, table["loss"], style, color=MODEL_COLOURS[model], label=label)
+    ax.set(title=MODEL_TITLES[model], xlabel="epoch", ylabel="training loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return ax
