@@ -122,7 +122,7 @@ def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float
     dict
         `test` (clips), `epochs`, `best_epoch`, `accuracy` with its 95 % Wilson interval
         (`accuracy_low`, `accuracy_high`), `uar`, `macro_f1`, `f1_<emotion>`, `accuracy_<corpus>`,
-        `seconds` of training. Shares lie between 0 and 1 and have four decimals.
+        `seconds` of training. Shares lie between 0 and 1 and have six decimals.
     """
     whole = score(predictions)
     f1, corpora = per_class(predictions)["f1"], per_corpus(predictions)["accuracy"]
@@ -139,7 +139,7 @@ def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float
         "test": whole.n,
         "epochs": len(history),
         "best_epoch": int(history["val_loss"].idxmin()),
-        **{name: round(float(share), 4) for name, share in shares.items()},
+        **{name: round(float(share), 6) for name, share in shares.items()},
         "seconds": round(float(history["seconds"].sum())),
     }
 
