@@ -91,10 +91,15 @@ def encode(emotions: pd.Series) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a label is none of the seven, such as calm.
+        If a label is none of the seven, such as calm, or missing.
     """
+    if missing := int(emotions.isna().sum()):
+        raise ValueError(
+            f"{missing} of {len(emotions)} clips have no label; leave them out, or give each one "
+            f"of {', '.join(EMOTIONS)}"
+        )
     codes = pd.Index(EMOTIONS).get_indexer(emotions)
-    unknown = sorted({str(emotion) for emotion in emotions[codes < 0]})
+    unknown = sorted(set(emotions[codes < 0]))
     if unknown:
         raise ValueError(
             f"labels {', '.join(unknown)} are none of the seven classes {', '.join(EMOTIONS)}; "

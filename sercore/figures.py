@@ -232,12 +232,13 @@ def losses(
     Returns
     -------
     Axes
-        The article's in black, ours in the model's colour.
+        The article's as black dots, ours as lines in the model's colour.
     """
     ax = _axes(ax)
-    ax.plot(article.index, article["loss"], "o-", color="0.15", ms=3, label="article")
     for (label, table), style in zip(ours.items(), cycle(("-", "--", ":", "-.")), strict=False):
         ax.plot(table.index, table["loss"], style, color=MODEL_COLOURS[model], label=label)
+    # Dots alone, and on top, so that a line that they lie on is still seen.
+    ax.plot(article.index, article["loss"], "o", color="0.15", ms=3, label="article")
     ax.set(title=MODEL_TITLES[model], xlabel="epoch", ylabel="training loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()

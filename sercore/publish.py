@@ -68,6 +68,9 @@ class Protocol:
 def article_rates(model: str) -> list[float]:
     """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
 
+    As far as the pixels of its picture tell: for the CRNN all of them; for the MFCC CNN up to epoch
+    19 and for the mel CNN up to epoch 22, from where the test loss changes by less than a pixel.
+
     Parameters
     ----------
     model : str
@@ -93,7 +96,7 @@ PROTOCOLS = {
         figures=ON_ARTICLE_SPLIT,
     ),
     "replay": Protocol(
-        title="the article's random 80:20 and learning rates, epoch chosen on test",
+        title="the article's random 80:20, rates told from its curve, epoch chosen on test",
         splitter=article_split,
         rates=article_rates,
         figures=ON_ARTICLE_SPLIT / "replay",

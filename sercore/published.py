@@ -185,11 +185,14 @@ def read_article_curves(model: str, folder: Path = ON_ARTICLE_SPLIT) -> pd.DataF
     PublishedError
         If there are none of that model, or the file is not there.
     """
-    curves = _read(folder / "curves.csv", columns=("model", "epoch", *HISTORY[:4]))
-    if model not in set(curves["model"]):
+    file = folder / "curves.csv"
+    curves = _read(file, columns=("model", "epoch", *HISTORY[:4]))
+    if model not in MODEL_NAMES:
         raise PublishedError(
             f"the article shows no curves of {model!r}, but of {', '.join(MODEL_NAMES)}"
         )
+    if model not in set(curves["model"]):
+        raise _unusable(file, f"it has no row of {model}")
     return curves[curves["model"] == model].drop(columns="model").set_index("epoch")
 
 

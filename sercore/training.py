@@ -141,8 +141,10 @@ def train(
     Raises
     ------
     TrainingError
-        If the model does not fit the features or the classes, or the batches the devices.
+        If the model does not fit the features or the classes, or the batches the devices, or if
+        there are learning rates that are none.
     """
+    rates = None if learning_rates is None else _check_rates(learning_rates)
     keras.utils.set_random_seed(seed)
     model = build()
     _check_model(model, features)
@@ -165,14 +167,14 @@ def train(
     if devices > 1:  # each normalises its part of a batch, so the numbers are others
         settings["devices"] = devices
         _check_batches(len(split.train), training.batch_size, devices)
-    if learning_rates is not None:
-        settings["learning_rates"] = _check_rates(learning_rates)
+    if rates is not None:
+        settings["learning_rates"] = rates
     folder = cache_dir() / "runs" / f"{name}-{digest(settings)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     say = report or (lambda line: None)
     mark = retrain_mark()
     with FileLock(f"{folder}.lock"):
-        fit = _Fit(model, folder, training, learning_rates, say, mark)
+        fit = _Fit(model, folder, training, rates, say, mark)
         run = None if retrain else _load(name, folder, settings, mark)
         if run is None and not (retrain or mark or fit.state.exists()):
             run = _take_shipped(name, folder, settings, clips.iloc[split.test], say)
@@ -360,7 +362,7 @@ class _Fit:
         model: keras.Model,
         folder: Path,
         training: TrainConfig,
-        learning_rates: Sequence[float] | None,
+        rates: list[float] | None,
         say: Callable[[str], None],
         mark: str,
     ) -> None:
@@ -371,11 +373,10 @@ class _Fit:
         self.stop = keras.callbacks.EarlyStopping(
             monitor="val_loss", patience=training.stop_patience, restore_best_weights=True
         )
-        self.has_own_rates = learning_rates is not None
-        if self.has_own_rates:
-            last = len(learning_rates) - 1
+        self.follows_loss = rates is None
+        if rates:
             self.rate = keras.callbacks.LearningRateScheduler(
-                lambda epoch: float(learning_rates[min(epoch, last)])
+                lambda epoch: rates[min(epoch, len(rates) - 1)]
             )
         else:
             self.rate = _plateau(training)
@@ -458,7 +459,7 @@ class _Keeper(keras.callbacks.Callback):
         self._callbacks = {
             "stop": (fit.stop, ("wait", "best", "best_epoch", "stopped_epoch")),
         }
-        if not fit.has_own_rates:
+        if fit.follows_loss:
             self._callbacks["plateau"] = (fit.rate, ("wait", "best", "cooldown_counter"))
         self._saved = self._read()
 
@@ -613,7 +614,9 @@ def _take_shipped(
         notes = read_notes(file)
         asked = json.loads(json.dumps(settings))
         graph = asked.pop("model")
-        differing = {key for key in asked if asked[key] != notes["settings"].get(key)}
+        kept = notes["settings"]
+        # Some settings are only there where they were asked for, in either of the two.
+        differing = {key for key in asked.keys() | kept.keys() if asked.get(key) != kept.get(key)}
         if differing and differing <= {"manifest", "split"}:
             say(f"{name}: the course's own run was trained on other clips, so this one is trained")
         if differing:

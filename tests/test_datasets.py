@@ -73,7 +73,7 @@ def test_encode_follows_the_order_of_the_classes_and_refuses_calm():
 
 
 def test_encode_refuses_a_clip_without_a_label():
-    with pytest.raises(ValueError, match="labels nan are none of the seven"):
+    with pytest.raises(ValueError, match="1 of 2 clips have no label"):
         encode(pd.Series(["anger", None]))
 
 

@@ -76,9 +76,9 @@ def test_losses_draws_the_article_and_each_of_ours():
     article = pd.DataFrame({"loss": [3.0, 2.0, 1.0], "val_loss": 9.0}, index=epochs)
     ours = {f"run {i}": pd.DataFrame({"loss": [i, i, i]}, index=epochs) for i in range(5)}
     ax = figures.losses(article, ours, model="crnn_mfcc")
-    assert [line.get_label() for line in ax.lines] == ["article", *ours]
-    assert ax.lines[0].get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
-    assert [line.get_ydata()[0] for line in ax.lines[1:]] == [0, 1, 2, 3, 4]
+    assert [line.get_label() for line in ax.lines] == [*ours, "article"]
+    assert ax.lines[-1].get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert [line.get_ydata()[0] for line in ax.lines[:-1]] == [0, 1, 2, 3, 4]
     assert len({line.get_color() for line in ax.lines}) == 2
 
 

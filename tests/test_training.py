@@ -228,6 +228,14 @@ def test_another_run_than_the_shipped_one_is_trained(data, shipped, change):
         run_shipped(data, **change)
 
 
+def test_a_shipped_run_with_a_setting_that_was_not_asked_for_is_not_taken(data, own_copy):
+    file = t.MODELS / "small.keras"
+    trained = read_model(file)
+    save_model(replace(trained, settings=trained.settings | {"devices": 2}), file)
+    with pytest.raises(TrainingStarts):
+        run_shipped(data)
+
+
 def test_under_a_mark_the_shipped_run_is_not_taken(data, shipped, monkeypatch):
     monkeypatch.setenv("SER_RETRAIN", "now")
     with pytest.raises(TrainingStarts):
@@ -474,19 +482,28 @@ def test_unknown_recipe_names_the_alternatives(data):
 
 
 def test_rates_can_be_given_instead_of_following_the_loss(data, cache):
+    rates = pd.Series([1e-3, 0.02, 1e-4], index=[1, 2, 3])  # as a history has them
+    run = run_small(data, recipe=replace(RECIPE, max_epochs=5), learning_rates=rates)
+    assert run.history["learning_rate"].tolist() == pytest.approx([*rates, 1e-4, 1e-4])
+
+
+def test_a_run_with_rates_of_its_own_goes_on_at_the_rate_of_its_epoch(data, cache, monkeypatch):
     class Killed(BaseException):
         pass
 
     def die(line):
         raise Killed
 
-    rates = [1e-3, 0.5, 1e-4]
-    given = {"recipe": replace(RECIPE, max_epochs=5), "learning_rates": rates}
+    given = {"recipe": replace(RECIPE, max_epochs=3), "learning_rates": [1e-3, 0.02, 1e-4]}
+    lines = []
     with pytest.raises(Killed):
         run_small(data, report=die, **given)
-    history = run_small(data, **given).history  # goes on after the first epoch
-    assert history["learning_rate"].tolist() == pytest.approx([*rates, 1e-4, 1e-4])
-    assert history["loss"].nunique() == 5
+    resumed = run_small(data, report=lines.append, **given)
+    assert lines[0] == "going on after epoch 1"
+    monkeypatch.setenv("SER_CACHE", str(cache / "other"))
+    whole = run_small(data, **given)
+    columns = ["learning_rate", "loss", "val_loss"]
+    pd.testing.assert_frame_equal(resumed.history[columns], whole.history[columns], rtol=1e-3)
 
 
 @pytest.mark.parametrize("rates", [[], [1e-3, 0], [float("nan")], [float("inf")]])
