@@ -33,11 +33,13 @@ pre { margin: 0; overflow-x: auto; }
 .prompt { display: none; } .code_cell { margin: 1.1em 0; }
 .highlight { background: #f7f5f8; border-left: 3px solid #b63679; padding: .6em .8em; }
 .output_subarea { margin: .5em 0 .5em .9em; overflow-x: auto; }
+.output_subarea pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .output_stderr { background: #fdeeee; padding: .3em .6em; }
 .output_error { background: #fdeeee; padding: .6em; }
 table { border-collapse: collapse; font-size: .92em; margin: .8em 0; border: 0; }
-th, td { padding: .25em .7em; border: 0; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child, .chapters td { text-align: left; }
+th, td { padding: .25em .7em; border: 0; border-bottom: 1px solid #ddd; text-align: left; }
+.dataframe th, .dataframe td { text-align: right; } .dataframe tbody th { white-space: nowrap; }
+.dataframe th:first-child, .dataframe td:first-child { text-align: left; }
 blockquote { margin-left: 0; padding-left: 1em; border-left: 3px solid #ccc; color: #555; }
 .chapters { width: 100%; } .chapters img { display: block; }
 .chapters td:first-child { width: 9rem; }

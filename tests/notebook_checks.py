@@ -125,6 +125,18 @@ def introduction_problems(notebook: NotebookNode) -> list[str]:
     ]
 
 
+def link_problems(notebook: NotebookNode) -> list[str]:
+    """A page of the course stands alone: links lead to chapters, within one, or to the web."""
+    links = [
+        link
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for link in re.findall(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)", cell.source)
+    ]
+    leads = re.compile(r"https?://|#|[\w-]+\.ipynb(#|$)")
+    return [f"a page of the course has no {link}" for link in links if not leads.match(link)]
+
+
 def comparison_problems(notebook: NotebookNode) -> list[str]:
     if any("nbval-check-output" in tags(cell) for cell in code_cells(notebook)):
         return []
@@ -147,5 +159,6 @@ SKELETON_CHECKS = (
     try_it_problems,
     length_problems,
     introduction_problems,
+    link_problems,
     comparison_problems,
 )

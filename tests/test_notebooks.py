@@ -15,6 +15,7 @@ from notebook_checks import (
     comparison_problems,
     introduction_problems,
     length_problems,
+    link_problems,
     opening_problems,
     try_it_problems,
 )
@@ -226,6 +227,7 @@ BAD = {
     "16 lines": (length_problems, with_source(1, "1 + 1", "x = 1\n" * 16)),
     "26 cells": (length_problems, with_cells(22)),
     "code after code": (introduction_problems, without(2)),
+    "a link to a file": (link_problems, with_source(2, "A picture", "[A](../b.md) picture")),
     "nothing compared": (comparison_problems, with_tags(1)),
 }
 
