@@ -111,13 +111,18 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
         "--data", metavar="DIR", type=_folder, required=True, help="folder of all four corpora"
     )
     publish.add_argument("--profile", choices=PROFILES, help="size of the course")
-    publish.add_argument("--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES)
-    publish.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
+    publish.add_argument(
+        "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, help="all without it"
+    )
+    publish.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it"
+    )
     publish.add_argument(
         "--protocol",
         choices=("course", "article", "replay"),
         default="course",
-        help="whose random split and learning rates; all but course go into figures/article",
+        help="course: this course's random split; article: the article's own; replay: that and the "
+        "learning rates told from its curve. The last two go into figures/article",
     )
 
 

@@ -104,7 +104,7 @@ The article's {title}, trained by this course on all four corpora with the artic
 from sercore.inference import load_pretrained, predict_files
 
 model = load_pretrained("{model}")
-predict_files(model, ["my_recording.wav"])
+print(predict_files(model, ["my_recording.wav"]).T)
 ```
 
 ## What it is
@@ -124,9 +124,9 @@ what to expect of a new voice. Seed {seed}, fixed before training.
 
 ## Figures
 
-Accuracy on the test clips {accuracy}; the article reports {article}. UAR {uar}, macro F1
-{macro}. The interval is a 95 % Wilson interval: it covers the draw of the clips, not another
-seed and not other speakers.
+Accuracy on the test clips {accuracy}; the article's confusion matrix gives {article}.
+Mean recall of the seven emotions (UAR) {uar}, mean F1 (macro F1) {macro}. The interval is
+a 95 % Wilson interval: it covers the draw of the clips, not another seed and not other speakers.
 
 | corpus | accuracy |
 |---|---|
@@ -142,7 +142,8 @@ They were learned from the corpora, and what those allow bounds them: **no comme
 (RAVDESS: CC BY-NC-SA 4.0, TESS: CC BY-NC-ND 4.0), **research only, and registration before use
 of the corpus** (SAVEE); CREMA-D is under ODbL 1.0. Whether weights are an adaptation of the
 recordings they were learned from, which TESS's terms would not let anyone pass on, is not settled;
-no recording can be played from them. Cite the four corpora (chapter 1). The code is BSD-3-Clause.
+the file holds numbers and no recording. Cite the four corpora (chapter 1). The code is under
+BSD-3-Clause.
 
 ## What it must not be used for
 

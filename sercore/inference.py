@@ -67,6 +67,11 @@ def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
     FeatureError
         If the file is not there, is no sound, is silent, or far too loud to compute with.
     """
+    if not Path(path).is_file():
+        raise FeatureError(
+            f"there is no file {path}; give the whole path of a recording, or one that begins in "
+            f"{Path.cwd()}"
+        )
     try:
         # Opened here: older librosas go on to decoders with errors of their own.
         with soundfile.SoundFile(path) as file:

@@ -58,8 +58,13 @@ def test_no_files_give_an_empty_table():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FeatureError, match="none.wav cannot be read as sound"):
+    with pytest.raises(FeatureError, match="there is no file .*none.wav; give the whole path"):
         i.predict_files(trained(), [tmp_path / "none.wav"])
+
+
+def test_a_folder_is_no_recording(tmp_path):
+    with pytest.raises(FeatureError, match="there is no file"):
+        i.predict_files(trained(), [tmp_path])
 
 
 def test_a_file_that_is_no_sound_is_named(tmp_path):
