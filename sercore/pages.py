@@ -38,8 +38,8 @@ pre { margin: 0; overflow-x: auto; }
 .output_error { background: #fdeeee; padding: .6em; }
 table { border-collapse: collapse; font-size: .92em; margin: .8em 0; border: 0; }
 th, td { padding: .25em .7em; border: 0; border-bottom: 1px solid #ddd; text-align: left; }
-.dataframe th, .dataframe td { text-align: right; } .dataframe tbody th { white-space: nowrap; }
-.dataframe th:first-child, .dataframe td:first-child { text-align: left; }
+.dataframe th, .dataframe td { text-align: right; } .dataframe th:first-child { text-align: left; }
+.dataframe tbody th { text-align: left; white-space: nowrap; }
 blockquote { margin-left: 0; padding-left: 1em; border-left: 3px solid #ccc; color: #555; }
 .chapters { width: 100%; } .chapters img { display: block; }
 .chapters td:first-child { width: 9rem; }

@@ -7,14 +7,17 @@ before it stores them.
 import re
 from itertools import pairwise
 
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
+from sercore.course import NOTEBOOKS
 from sercore.stored import code_cells
 
 MAX_CODE_CELLS = 25
 MAX_LINES = 15
 BULLETS = 3
 TRY_IT_CELLS = 2
+LINK = re.compile(r"""<a\s[^>]*href=["']([^"']*)""")
 
 LEARN = "In this chapter you will learn"
 LEARNED = "## What you have learned"
@@ -127,13 +130,10 @@ def introduction_problems(notebook: NotebookNode) -> list[str]:
 
 def link_problems(notebook: NotebookNode) -> list[str]:
     """A page of the course stands alone: links lead to chapters, within one, or to the web."""
-    links = [
-        link
-        for cell in notebook.cells
-        if cell.cell_type == "markdown"
-        for link in re.findall(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)", cell.source)
-    ]
-    leads = re.compile(r"https?://|#|[\w-]+\.ipynb(#|$)")
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    links = [link for text in texts for link in LINK.findall(markdown2html_mistune(text))]
+    chapters = "|".join(re.escape(path.name) for path in NOTEBOOKS.glob("*.ipynb"))
+    leads = re.compile(rf"https?://|#|({chapters})(#|$)")
     return [f"a page of the course has no {link}" for link in links if not leads.match(link)]
 
 

@@ -227,7 +227,9 @@ BAD = {
     "16 lines": (length_problems, with_source(1, "1 + 1", "x = 1\n" * 16)),
     "26 cells": (length_problems, with_cells(22)),
     "code after code": (introduction_problems, without(2)),
-    "a link to a file": (link_problems, with_source(2, "A picture", "[A](../b.md) picture")),
+    "a link to a file": (link_problems, with_source(2, "A picture", "[A](../b.md 'b') picture")),
+    "a tag to a file": (link_problems, with_source(2, "A picture", "<a href='b.md'>A</a> picture")),
+    "a link to no chapter": (link_problems, with_source(2, "A", "[A](09_more.ipynb)")),
     "nothing compared": (comparison_problems, with_tags(1)),
 }
 
@@ -265,6 +267,15 @@ def test_the_folder_of_the_corpora_is_private():
     with_text("speech/tess/clip.wav")(notebook)
     assert path_problems(notebook) == []
     assert len(path_problems(notebook, data=Path("speech"))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["[here](#a)", "[there](01_collection.ipynb#a)", "<https://example.org>", "`d[i](x)`"]
+)
+def test_links_that_a_page_has(text):
+    notebook = good_notebook()
+    with_source(2, "A picture", text)(notebook)
+    assert link_problems(notebook) == []
 
 
 def test_an_empty_standard_error_is_no_problem():
