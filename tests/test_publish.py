@@ -1,6 +1,7 @@
 """What is published agrees with itself: every figure is computed again from the predictions."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from sercore.published import (
     FIGURES,
     MODEL_NAMES,
     MODELS,
+    ON_ARTICLE_SPLIT,
     PROBABILITIES,
     PublishedError,
     RunName,
@@ -188,6 +190,26 @@ def test_the_readme_shows_the_published_results():
     if ROWS:
         readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
         assert cards.results_markdown(read_results()) in readme
+
+
+@pytest.mark.parametrize("model", ["cnn_mfcc", "crnn_mfcc"])
+def test_the_readme_quotes_the_trials_with_the_articles_rates(model):
+    row = read_results(ON_ARTICLE_SPLIT / "replay").query("model == @model and seed == 0").iloc[0]
+    share = "{:.1f} % ({:.1f} to {:.1f}".format(
+        *(100 * row[["accuracy", "accuracy_low", "accuracy_high"]])
+    )
+    assert share in " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+
+
+def test_the_readme_quotes_the_svm_of_chapter_8():
+    stored = (REPOSITORY / "notebooks" / "08_evaluation.ipynb").read_text(encoding="utf-8")
+    found = re.search(
+        r"SVM on 2 statistics of each MFCC: accuracy ([\d.]+)% "
+        r"\(95 % interval ([\d.]+)% to ([\d.]+)%",
+        stored,
+    )
+    share = "{} % ({} to {})".format(*found.groups())
+    assert share in " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
 
 
 def test_the_pictures_in_the_readme_are_there():
