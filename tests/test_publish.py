@@ -201,6 +201,13 @@ def test_the_readme_quotes_the_trials_with_the_articles_rates(model):
     assert share in " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
 
 
+def test_the_readme_quotes_the_seeds_on_the_articles_split():
+    found = 100 * read_results(ON_ARTICLE_SPLIT).query("model == 'crnn_mfcc'")["accuracy"]
+    share = f"{found.mean():.1f} % in the mean there ({found.min():.1f} to {found.max():.1f})"
+    assert len(found) == 3
+    assert share in " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+
+
 def test_the_readme_quotes_the_svm_of_chapter_8():
     stored = (REPOSITORY / "notebooks" / "08_evaluation.ipynb").read_text(encoding="utf-8")
     found = re.search(
