@@ -264,7 +264,7 @@ def _a_model():
     from sercore.inference import load_pretrained
     from sercore.modelfile import TrainedModel
     from sercore.models import RECIPES
-    from sercore.published import MODELS
+    from sercore.results import MODELS
 
     shipped = sorted(path.stem for path in MODELS.glob("*.keras"))
     if shipped:

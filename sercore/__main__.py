@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sercore.check import CheckError, check_data
-from sercore.collect import CollectError, collect_all
+from sercore.collection.check import CheckError, check_data
+from sercore.collection.download import CollectError, collect_all
 from sercore.config import PROFILES, CacheError, cache_dir, load_profile
 from sercore.corpora import CORPORA
-from sercore.demo import DemoError
+from sercore.demo.make import DemoError
 from sercore.manifest import ManifestError
+from sercore.models import RECIPES
 from sercore.own import DeclarationError
-from sercore.published import MODEL_NAMES
-from sercore.scan import write_atomically
+from sercore.store.files import write_whole
 from sercore.workspace import NoDataError, Workspace, open_workspace
 
 
@@ -65,10 +65,10 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     )
     # What was never imported cannot have raised.
     later = {
-        "sercore.course": "CourseError",
+        "sercore.course.runner": "CourseError",
         "sercore.features": "FeatureError",
         "sercore.modelfile": "ModelFileError",
-        "sercore.published": "PublishedError",
+        "sercore.results": "PublishedError",
         "sercore.training": "TrainingError",
     }
     loaded = [
@@ -112,7 +112,7 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     )
     publish.add_argument("--profile", choices=PROFILES, help="size of the course")
     publish.add_argument(
-        "--models", nargs="+", choices=MODEL_NAMES, default=MODEL_NAMES, help="all without it"
+        "--models", nargs="+", choices=RECIPES, default=list(RECIPES), help="all without it"
     )
     publish.add_argument(
         "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it"
@@ -160,7 +160,7 @@ def _course(options: argparse.Namespace) -> None:
 
 
 def _store(options: argparse.Namespace) -> None:
-    from sercore import course
+    from sercore.course import runner as course
 
     with _retraining(options.retrain):
         written = course.store_outputs(_workspace(options))
@@ -168,7 +168,7 @@ def _store(options: argparse.Namespace) -> None:
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from sercore.publish import PROTOCOLS, publish
+    from sercore.course.publishing import PROTOCOLS, publish
 
     publish(
         _workspace(options),
@@ -204,7 +204,7 @@ def _retraining(wanted: bool) -> Iterator[None]:
         return
     pending = cache_dir() / "retraining.txt"
     if not pending.exists():
-        write_atomically(pending, datetime.now().isoformat())
+        write_whole(pending, datetime.now().isoformat())
     os.environ["SER_RETRAIN"] = pending.read_text(encoding="utf-8")
     yield
     pending.unlink(missing_ok=True)  # another run under the same mark may have ended first
@@ -212,7 +212,7 @@ def _retraining(wanted: bool) -> Iterator[None]:
 
 def _workspace(options: argparse.Namespace) -> Workspace:
     """Open the workspace; the options become variables, since the chapters read those."""
-    from sercore.course import CourseError
+    from sercore.course.runner import CourseError
 
     if options.data:
         os.environ["SER_DATA"] = str(options.data)

@@ -1,4 +1,4 @@
-"""Frozen settings and the three profiles of the course (introduced in chapter 4).
+"""Frozen settings, the three profiles of the course (chapter 4), and what the environment says.
 
 Everything that changes a number lives in one of these objects, so a configuration can be printed,
 compared and hashed: the hash names the cached features and the training runs made with it.
@@ -17,32 +17,28 @@ import platformdirs
 
 DTYPES = ("float16", "float32")
 
+
+class SercoreError(Exception):
+    """Whatever the course refuses: the message says what is wrong and what to do next."""
+
+
+class ConfigError(SercoreError, ValueError):
+    """A setting or a variable that cannot be used."""
+
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 """The clone of the course: its notebooks, figures and models lie here."""
 
 
 def digest(settings: object, *, length: int = 16) -> str:
-    """Return a short, stable name for a JSON-serialisable value.
-
-    Parameters
-    ----------
-    settings : object
-        Anything `json.dumps` can write; key order does not matter.
-    length : int
-        Number of hexadecimal digits to keep, at most 64.
-
-    Returns
-    -------
-    str
-        The first `length` digits of the SHA-256 of the canonical JSON text.
-    """
+    """Return a short, stable name for a JSON-serialisable value: the start of its SHA-256."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise ConfigError(message)
 
 
 def _positive_int(name: str, value: object) -> None:
@@ -52,40 +48,25 @@ def _positive_int(name: str, value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioConfig:
-    """How a clip becomes a feature array (chapter 4).
-
-    Parameters
-    ----------
-    sample_rate : int
-        Rate in Hz to which every clip is resampled.
-    seconds : float
-        Length in seconds to which every clip is cut or zero-padded at its end.
-    n_fft, hop_length : int
-        Window and step of the short-time Fourier transform, in samples.
-    n_mels : int
-        Number of mel bands.
-    n_mfcc : int
-        Number of MFCCs kept, at most `n_mels`.
-    mel_ref : float or "min"
-        Power that counts as 0 dB in the mel spectrogram. A number is the same for every clip;
-        `"min"` takes the clip's own quietest cell, as the article does.
-    dtype : {"float16", "float32"}
-        Type in which features are stored on disk.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range; the message names it.
-    """
+    """How a clip becomes a feature array (chapter 4). A value out of range is a `ConfigError`."""
 
     sample_rate: int
+    """Hz; every clip is resampled to it."""
     seconds: float
+    """Every clip is cut to this length, or padded with zeros at its end."""
     n_fft: int
+    """Window of the short-time Fourier transform, in samples."""
     hop_length: int
+    """Step from one window to the next, in samples."""
     n_mels: int
+    """Mel bands."""
     n_mfcc: int
+    """MFCCs kept, at most `n_mels`."""
     mel_ref: float | str
+    """Power that counts as 0 dB. A number is the same for every clip; `"min"` takes the clip's own
+    quietest cell, as the article does."""
     dtype: str
+    """Type in which features are stored: float16 or float32."""
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc"):
@@ -123,38 +104,24 @@ class AudioConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How a model is fitted (chapter 5); the defaults are the article's.
-
-    Parameters
-    ----------
-    max_epochs : int
-        Upper bound on passes over the training data.
-    shuffle : bool
-        Whether each epoch visits the training clips in a new order. The article's does not.
-    batch_size : int
-        Clips in one gradient step.
-    learning_rate : float
-        Adam's initial step size.
-    stop_patience : int
-        Epochs without a better validation loss after which training stops.
-    plateau_patience, plateau_factor, min_learning_rate
-        After `plateau_patience` epochs without a better validation loss the learning rate is
-        multiplied by `plateau_factor`, never below `min_learning_rate`.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range; the message names it.
-    """
+    """How long and how fast a model is fitted (chapter 5); the defaults are the article's."""
 
     max_epochs: int
+    """At most so many passes over the training clips."""
     shuffle: bool
+    """Whether each epoch visits the training clips in a new order. The article's does not."""
     batch_size: int = 32
+    """Clips in one gradient step."""
     learning_rate: float = 1e-3
+    """The optimiser's first step size."""
     stop_patience: int = 10
+    """Epochs without a better validation loss after which training stops."""
     plateau_patience: int = 3
+    """Epochs without a better validation loss after which the learning rate is cut."""
     plateau_factor: float = 0.2
+    """What the learning rate is multiplied by then."""
     min_learning_rate: float = 1e-6
+    """It is never cut below this."""
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "stop_patience", "plateau_patience"):
@@ -227,72 +194,69 @@ PROFILES: dict[str, Profile] = {
 }
 
 
+# --- what the environment says: read here and nowhere else ----------------------------------------
+
+
+def data_folder() -> Path | None:
+    """Return the folder of the corpora that `SER_DATA` names; None if it names none."""
+    chosen = os.environ.get("SER_DATA")
+    return Path(chosen).expanduser().resolve() if chosen else None
+
+
 def load_profile(name: str | None = None) -> Profile:
-    """Return a profile by name.
+    """Return a profile by its name, or the one that `SER_PROFILE` names.
 
-    Parameters
-    ----------
-    name : str, optional
-        One of `PROFILES`. Without it the variable `SER_PROFILE` decides, and without that
-        `"laptop"` where `SER_DATA` names a folder and `"demo"` where it does not.
-
-    Returns
-    -------
-    Profile
-
-    Raises
-    ------
-    ValueError
-        If there is no profile of that name; the message lists those there are.
+    Without either it is `laptop` where `SER_DATA` names a folder, and `demo` where it does not.
+    An unknown name is a `ConfigError` that lists the known ones.
     """
-    chosen = name or os.environ.get("SER_PROFILE")
-    if not chosen:
-        chosen = "laptop" if os.environ.get("SER_DATA") else "demo"
+    chosen = name or os.environ.get("SER_PROFILE") or ("laptop" if data_folder() else "demo")
     if chosen not in PROFILES:
-        raise ValueError(f"unknown profile {chosen!r}, expected one of {', '.join(PROFILES)}")
+        source = "" if name else "SER_PROFILE: "
+        raise ConfigError(
+            f"{source}unknown profile {chosen!r}, expected one of {', '.join(PROFILES)}"
+        )
     return PROFILES[chosen]
 
 
-def retrain_mark() -> str:
-    """Return `SER_RETRAIN`: a run that was not trained under this mark is trained again.
-
-    Returns
-    -------
-    str
-        Empty where the variable is not set: any run that is there will do.
-    """
-    return os.environ.get("SER_RETRAIN", "")
+def retraining() -> bool:
+    """Return whether every model is to be trained anew (`SER_RETRAIN` is set and not 0)."""
+    return os.environ.get("SER_RETRAIN", "0") not in ("", "0")
 
 
-class CacheError(RuntimeError):
+def runs_folder() -> Path:
+    """Return the folder of the training runs; while retraining, it is a fresh one."""
+    return cache_dir() / ("retraining" if retraining() else "runs")
+
+
+def figure_dpi() -> float:
+    """Return how many dots per inch a notebook's pictures have: `SER_DPI`, or 90."""
+    chosen = os.environ.get("SER_DPI") or "90"
+    try:
+        dpi = float(chosen)
+    except ValueError:
+        dpi = math.nan
+    _require(0 < dpi < math.inf, f"SER_DPI must be a positive number, not {chosen!r}")
+    return dpi
+
+
+class CacheError(SercoreError, RuntimeError):
     """A cache folder that cannot be used."""
 
 
 def cache_dir() -> Path:
     """Return the folder for features, runs and demo corpora: `SER_CACHE` or the user's cache.
 
-    Returns
-    -------
-    Path
-        Absolute; made if it was not there.
-
-    Raises
-    ------
-    CacheError
-        If it is not there and cannot be made, or cannot be written to.
+    It is made if it is not there. A folder that cannot be made or written is a `CacheError`.
     """
     chosen = os.environ.get("SER_CACHE") or platformdirs.user_cache_path("sercore")
     folder = Path(chosen).expanduser().resolve()
+    advice = "point SER_CACHE at a folder that you may write to"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheError(
-            f"the cache folder {folder} cannot be made ({error.strerror}); "
-            "point SER_CACHE at a folder that you may write to"
+            f"the cache folder {folder} cannot be made ({error.strerror}); {advice}"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise CacheError(
-            f"the cache folder {folder} cannot be written to; "
-            "point SER_CACHE at a folder that you may write to"
-        )
+        raise CacheError(f"the cache folder {folder} cannot be written to; {advice}")
     return folder

@@ -16,37 +16,6 @@ from sklearn import metrics
 
 from sercore.corpora import CORPORA, EMOTIONS
 
-# Truth down, prediction across, both in the order of EMOTIONS.
-_ARTICLE_CONFUSION = {
-    "cnn_mel": (
-        (299, 27, 12, 40, 8, 2, 2),
-        (21, 246, 18, 20, 22, 41, 1),
-        (25, 18, 244, 32, 16, 41, 2),
-        (42, 22, 39, 248, 29, 11, 5),
-        (7, 16, 6, 10, 261, 26, 0),
-        (2, 36, 27, 9, 38, 284, 0),
-        (1, 3, 7, 6, 0, 0, 122),
-    ),
-    "cnn_mfcc": (
-        (318, 24, 9, 32, 5, 0, 2),
-        (23, 262, 16, 14, 19, 34, 1),
-        (16, 17, 250, 31, 13, 48, 3),
-        (33, 20, 36, 274, 20, 10, 3),
-        (6, 18, 4, 15, 252, 31, 0),
-        (1, 27, 37, 5, 28, 298, 0),
-        (0, 1, 3, 5, 0, 2, 128),
-    ),
-    "crnn_mfcc": (
-        (317, 21, 14, 30, 5, 1, 2),
-        (17, 258, 17, 15, 17, 43, 2),
-        (17, 16, 250, 35, 6, 49, 5),
-        (29, 20, 40, 271, 24, 9, 3),
-        (6, 17, 4, 17, 244, 38, 0),
-        (2, 29, 31, 6, 29, 298, 1),
-        (1, 3, 3, 4, 1, 0, 127),
-    ),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
@@ -215,7 +184,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     counts = metrics.confusion_matrix(
         predictions["emotion"], predictions["predicted"], labels=list(EMOTIONS)
     )
-    return _by_emotion(counts)
+    return confusion_table(counts)
 
 
 def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, float]:
@@ -247,56 +216,7 @@ def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, fl
     return only_first, only_second, float(binomtest(only_first, n).pvalue) if n else 1.0
 
 
-def article_confusion(model: str) -> pd.DataFrame:
-    """Return the confusion matrix that the article shows for one of its models (chapter 8).
-
-    Parameters
-    ----------
-    model : {"cnn_mel", "cnn_mfcc", "crnn_mfcc"}
-
-    Returns
-    -------
-    pandas.DataFrame, shape (7, 7)
-        As `confusion`: clips, truth down, prediction across. The rows of all three have the same
-        sums, 2,394 in all.
-
-    Raises
-    ------
-    ValueError
-        If the article has no such model.
-
-    Notes
-    -----
-    A. Ragab: A Complete Guide to Speech Emotion Recognition in Tensorflow Using CNNs and CRNNs
-    (2023). The test clips also chose the epoch.
-    """
-    if model not in _ARTICLE_CONFUSION:
-        raise ValueError(
-            f"the article has no model {model!r}, expected one of {', '.join(_ARTICLE_CONFUSION)}"
-        )
-    return _by_emotion(_ARTICLE_CONFUSION[model])
-
-
-def _by_emotion(counts: ArrayLike) -> pd.DataFrame:
+def confusion_table(counts: ArrayLike) -> pd.DataFrame:
+    """Name the rows (truth) and columns (prediction) of a 7 x 7 confusion matrix."""
     index, columns = (pd.Index(EMOTIONS, name=name) for name in ("truth", "predicted"))
     return pd.DataFrame(counts, index=index, columns=columns)
-
-
-def article_figures() -> pd.DataFrame:
-    """Return the article's own figures, computed from its confusion matrices (chapter 5).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index `cnn_mel`, `cnn_mfcc`, `crnn_mfcc`; columns `n`, `accuracy`, `uar`, `macro_f1` and
-        the F1 of each emotion, as shares.
-    """
-    rows = {}
-    for model in _ARTICLE_CONFUSION:
-        table = article_confusion(model).to_numpy()
-        right, true, called = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-        f1 = 2 * right / (true + called)
-        uar = (right / true).mean()
-        rows[model] = [table.sum(), right.sum() / table.sum(), uar, f1.mean(), *f1]
-    columns = ["n", "accuracy", "uar", "macro_f1", *EMOTIONS]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})

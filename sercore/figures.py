@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import cycle
 
 import librosa
@@ -13,9 +12,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, MultipleLocator, ScalarFormatter
 
-from sercore.config import AudioConfig
+from sercore.config import AudioConfig, figure_dpi
 from sercore.corpora import CORPORA, EMOTIONS, LABELS
-from sercore.published import MODEL_NAMES
+from sercore.models import RECIPES
 
 EMOTION_COLOURS = {
     "anger": "#c4342d",
@@ -29,19 +28,21 @@ EMOTION_COLOURS = {
 }
 """One colour per label, in every picture of the course."""
 
-MODEL_TITLES = dict(zip(MODEL_NAMES, ("CNN on mel", "CNN on MFCC", "CRNN on MFCC"), strict=True))
-"""What to call each model of `models.RECIPES` in a picture."""
-
-MODEL_COLOURS = dict(zip(MODEL_TITLES, sns.color_palette("magma", 5)[1:4], strict=True))
-"""One colour per model, in every picture of the course."""
-
 SPECTRAL_PALETTE = "magma"
 
 
 def use_style() -> None:
     """Set the course's style: seaborn's darkgrid, and as many dots per inch as `SER_DPI` says."""
     sns.set_theme(style="darkgrid", palette="magma")
-    plt.rcParams["figure.dpi"] = float(os.environ.get("SER_DPI", "90"))
+    plt.rcParams["figure.dpi"] = figure_dpi()
+
+
+def _title(model: str) -> str:
+    return RECIPES[model].title if model in RECIPES else model
+
+
+def _colour(model: str) -> str:
+    return RECIPES[model].colour if model in RECIPES else "0.35"
 
 
 def _axes(ax: Axes | None, width: float = 7.0, height: float = 3.5) -> Axes:
@@ -226,7 +227,7 @@ def losses(
     ours : dict of str to pandas.DataFrame
         Histories; the keys go into the legend.
     model : str
-        One of `MODEL_TITLES`.
+        One of `RECIPES`.
     ax : Axes, optional
 
     Returns
@@ -236,10 +237,10 @@ def losses(
     """
     ax = _axes(ax)
     for (label, table), style in zip(ours.items(), cycle(("-", "--", ":", "-.")), strict=False):
-        ax.plot(table.index, table["loss"], style, color=MODEL_COLOURS[model], label=label)
+        ax.plot(table.index, table["loss"], style, color=RECIPES[model].colour, label=label)
     # Dots alone, and on top, so that a line that they lie on is still seen.
     ax.plot(article.index, article["loss"], "o", color="0.15", ms=3, label="article")
-    ax.set(title=MODEL_TITLES[model], xlabel="epoch", ylabel="training loss")
+    ax.set(title=RECIPES[model].title, xlabel="epoch", ylabel="training loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return ax
@@ -298,13 +299,13 @@ def comparison(
     ax = _axes(ax, height=0.6 * len(scores) + 1.5)
     for y, (name, row) in enumerate(scores.iterrows()):
         error = [[100 * (row["accuracy"] - row["low"])], [100 * (row["high"] - row["accuracy"])]]
-        colour = MODEL_COLOURS.get(name, "0.35")
+        colour = _colour(name)
         ax.errorbar(100 * row["accuracy"], y, xerr=error, fmt="o", color=colour, capsize=4)
     if reference is not None:
         known = reference.reindex(scores.index)
         ax.plot(100 * known, range(len(scores)), "D", mfc="none", mec="0.2", ls="", label="article")
         ax.legend()
-    titles = [MODEL_TITLES.get(name, name) for name in scores.index]
+    titles = [_title(name) for name in scores.index]
     ax.set_yticks(range(len(scores)), titles)
     ax.invert_yaxis()
     ax.margins(y=0.25)
@@ -330,7 +331,7 @@ def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | No
     """
     groups = [
         (model, profile, group)
-        for model in MODEL_TITLES
+        for model in RECIPES
         for profile, group in results[results["model"] == model].groupby("profile")
     ]
     ax = _axes(ax, height=0.5 * len(groups) + 1.5)
@@ -339,11 +340,11 @@ def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | No
         places = y + 0.18 * (np.arange(len(group)) - (len(group) - 1) / 2)
         accuracy = 100 * group["accuracy"]
         error = [accuracy - 100 * group["accuracy_low"], 100 * group["accuracy_high"] - accuracy]
-        colour = MODEL_COLOURS[model]
+        colour = RECIPES[model].colour
         ax.errorbar(accuracy, places, xerr=error, fmt="o", ms=5, color=colour, capsize=3)
         label = "article" if y == 0 else None
         ax.plot(100 * reference[model], y, "D", mfc="none", mec="0.2", ls="", label=label)
-    titles = [f"{MODEL_TITLES[model]}, {profile}" for model, profile, _ in groups]
+    titles = [f"{RECIPES[model].title}, {profile}" for model, profile, _ in groups]
     ax.set_yticks(range(len(groups)), titles)
     ax.invert_yaxis()
     ax.margins(y=0.15)
@@ -359,7 +360,7 @@ def _grouped_bars(
     width = 0.8 / len(tables)
     for i, (name, table) in enumerate(tables.items()):
         x = np.arange(len(groups)) + (i - (len(tables) - 1) / 2) * width
-        label, colour = MODEL_TITLES.get(name, name), MODEL_COLOURS.get(name, "0.35")
+        label, colour = _title(name), _colour(name)
         ax.bar(x, table[column].reindex(groups), width, color=colour, label=label)
     ax.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 

@@ -13,7 +13,8 @@ import soundfile
 from sercore.features import FeatureError, load_clip, mel_spectrogram, mfcc
 from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
-from sercore.published import MODEL_NAMES, MODELS
+from sercore.models import RECIPES
+from sercore.results import MODELS
 
 _KINDS = {"mel": mel_spectrogram, "mfcc": mfcc}
 _BATCH = 32  # clips
@@ -40,7 +41,7 @@ def load_pretrained(name: str | Path) -> TrainedModel:
     path = Path(name)
     if path.suffix == ".keras":
         return read_model(path)
-    shipped = [model for model in MODEL_NAMES if (MODELS / f"{model}.keras").exists()]
+    shipped = [model for model in RECIPES if (MODELS / f"{model}.keras").exists()]
     if str(name) not in shipped:
         raise ModelFileError(
             f"unknown model {str(name)!r}, expected one of {', '.join(shipped) or 'none so far'}, "

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from sercore.collection.checksums import published
 from sercore.corpora import CORPORA, LabelError
-from sercore.index import published
 from sercore.own import SKIP, AnyCorpus, corpora_in
-from sercore.scan import Entry, Facts, facts_of, find_files, inspect_file, write_atomically
+from sercore.store.files import write_whole
+from sercore.store.scan import Entry, Facts, facts_of, find_files, inspect_file
 from sercore.workspace import check_root
 
 COLUMNS = (
@@ -254,7 +255,7 @@ def save_manifest(manifest: pd.DataFrame, path: str | os.PathLike) -> Path:
     """
     _check_columns(manifest.columns, "this table")
     try:
-        write_atomically(Path(path), manifest_text(manifest))
+        write_whole(Path(path), manifest_text(manifest))
     except OSError as error:
         raise ManifestError(f"{path} cannot be written ({error.strerror})") from error
     return Path(path)

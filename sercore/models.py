@@ -1,20 +1,39 @@
-"""The article's three networks as uncompiled Keras graphs (chapters 5 to 7)."""
+"""The article's three networks, and how each is trained (chapters 5 to 7).
+
+Keras is imported where something is built from it: a model's name, title and colour are asked for
+in places that should not wait for TensorFlow.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import keras
-from keras import layers
+from sercore.config import SercoreError, TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int, ...]
+
+
+class ModelError(SercoreError, ValueError):
+    """A model that there is not, or that does not fit its features."""
+
 
 CNN_FILTERS = (32, 64, 128, 256)
 CRNN_FILTERS = (16, 32, 64, 128)
 
 
+# --- networks -------------------------------------------------------------------------------------
+
+
 def _conv_blocks(filters: tuple[int, ...], padding: str) -> list[keras.Layer]:
     """Return convolution, 2 x 2 max pooling and batch normalisation for each number of filters."""
+    from keras import layers
+
     blocks = []
     for i, n in enumerate(filters, start=1):
         conv = layers.Conv2D(n, 3, activation="relu", padding=padding, name=f"conv_{i}")
@@ -23,23 +42,16 @@ def _conv_blocks(filters: tuple[int, ...], padding: str) -> list[keras.Layer]:
     return blocks
 
 
-def cnn(input_shape: tuple[int, int, int], n_classes: int, padding: str) -> keras.Model:
-    """Build the article's CNN (chapters 5 and 6).
+def cnn(input_shape: Shape, n_classes: int, *, padding: str) -> keras.Model:
+    """Build the article's CNN, uncompiled (chapters 5 and 6).
 
-    Parameters
-    ----------
-    input_shape : tuple of int
-        (bands or coefficients, frames, 1).
-    n_classes : int
-        Number of outputs.
-    padding : {"valid", "same"}
-        Of the convolutions: the article's mel CNN uses "valid", its MFCC CNN "same".
-
-    Returns
-    -------
-    keras.Model
-        Uncompiled; 391,559 parameters for 7 classes, whatever the input's size.
+    From (bands or coefficients, frames, 1) to `n_classes` probabilities: 391,559 parameters for 7
+    classes, whatever the input's size. The article's convolutions have the padding "valid" on mel
+    spectrograms and "same" on MFCCs.
     """
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             layers.Input(input_shape, name="features"),
@@ -52,21 +64,15 @@ def cnn(input_shape: tuple[int, int, int], n_classes: int, padding: str) -> kera
     )
 
 
-def article_crnn(input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """Build the article's CRNN, whose recurrent layers see a sequence of length 1 (chapter 7).
+def article_crnn(input_shape: Shape, n_classes: int) -> keras.Model:
+    """Build the article's CRNN, whose recurrent layers see a single step (chapter 7).
 
-    Parameters
-    ----------
-    input_shape : tuple of int
-        (coefficients, frames, 1).
-    n_classes : int
-        Number of outputs.
-
-    Returns
-    -------
-    keras.Model
-        Uncompiled; 296,647 parameters for 7 classes.
+    From (coefficients, frames, 1) to `n_classes` probabilities, uncompiled: 296,647 parameters for
+    7 classes.
     """
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             layers.Input(input_shape, name="features"),
@@ -82,17 +88,96 @@ def article_crnn(input_shape: tuple[int, int, int], n_classes: int) -> keras.Mod
     )
 
 
+# --- how a network is trained ---------------------------------------------------------------------
+
+
+def adam(training: TrainConfig, n_steps: int) -> keras.Optimizer:
+    """Return Adam with the profile's learning rate; `n_steps`, all gradient steps, is not used."""
+    from keras.optimizers import Adam
+
+    return Adam(training.learning_rate)
+
+
+def plateau(training: TrainConfig) -> keras.callbacks.Callback:
+    """Return the article's schedule: cut the learning rate when the validation loss stands still.
+
+    After `plateau_patience` epochs without a better loss it is multiplied by `plateau_factor`.
+    """
+    from keras.callbacks import ReduceLROnPlateau
+
+    return ReduceLROnPlateau(
+        monitor="val_loss",
+        factor=training.plateau_factor,
+        patience=training.plateau_patience,
+        min_lr=training.min_learning_rate,
+    )
+
+
+def crossentropy() -> keras.Loss:
+    """Return the loss for integer labels and probabilities (chapter 5)."""
+    from keras.losses import SparseCategoricalCrossentropy
+
+    return SparseCategoricalCrossentropy()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One of the article's models: what it reads and how to build it."""
+    """One model: what it is called, what it reads, how it is built and trained.
 
-    kind: str
-    build: Callable[[tuple[int, int, int], int], keras.Model]
+    A model of your own is one entry in `RECIPES`. The defaults of the last four fields are the
+    article's way of training.
+    """
+
+    name: str
+    """Short name, for files and tables."""
+    title: str
+    """Name for people."""
+    colour: str
+    """Its colour in every picture."""
+    kinds: tuple[str, ...]
+    """The feature kinds it reads (`features.KINDS`), one for each input of the network."""
+    build: Callable[..., keras.Model]
+    """Called with the shape of each input, channel included, and the number of classes."""
+    optimizer: Callable[[TrainConfig, int], keras.Optimizer] = adam
+    """Called with the training settings and the number of gradient steps in all epochs."""
+    schedule: Callable[[TrainConfig], keras.callbacks.Callback] | None = plateau
+    """Gives the callback that changes the learning rate; None where the optimiser does it."""
+    loss: Callable[[], keras.Loss] = crossentropy
+    augment: Callable[[Any, Any], tuple[Any, Any]] | None = None
+    """Changes each training batch: from the tensors (inputs, labels) to new ones."""
 
 
 RECIPES: dict[str, Recipe] = {
-    "cnn_mel": Recipe(kind="mel", build=partial(cnn, padding="valid")),
-    "cnn_mfcc": Recipe(kind="mfcc", build=partial(cnn, padding="same")),
-    "crnn_mfcc": Recipe(kind="mfcc", build=article_crnn),
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="cnn_mel",
+            title="CNN on mel",
+            colour="#721f81",
+            kinds=("mel",),
+            build=partial(cnn, padding="valid"),
+        ),
+        Recipe(
+            name="cnn_mfcc",
+            title="CNN on MFCC",
+            colour="#b73779",
+            kinds=("mfcc",),
+            build=partial(cnn, padding="same"),
+        ),
+        Recipe(
+            name="crnn_mfcc",
+            title="CRNN on MFCC",
+            colour="#f1605d",
+            kinds=("mfcc",),
+            build=article_crnn,
+        ),
+    )
 }
-"""The article's three models."""
+"""The models of the course by name, in the order in which tables and pictures show them."""
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe of that name; `ModelError` with the known names if there is none."""
+    if name not in RECIPES:
+        raise ModelError(f"unknown model {name!r}, expected one of {', '.join(RECIPES)}")
+    return RECIPES[name]

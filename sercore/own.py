@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from sercore.corpora import CORPORA, LABELS, Corpus, LabelError, Labels
-from sercore.scan import is_plain
+from sercore.store.scan import is_plain
 
 DECLARATION = "corpus.toml"
 """File that declares a corpus, in its folder."""

@@ -25,11 +25,11 @@ from sercore.features import Features, extract
 from sercore.manifest import manifest_digest
 from sercore.modelfile import ModelFileError, read_model, read_notes
 from sercore.models import RECIPES
-from sercore.published import (
+from sercore.results import (
     FIGURES,
     MODELS,
     PROBABILITIES,
-    PublishedError,
+    ResultsError,
     RunName,
     read_history,
     read_predictions,
@@ -632,11 +632,11 @@ def _take_shipped(
         columns = ["path", "emotion"]
         same_clips = table[columns].to_numpy().tolist() == test[columns].to_numpy().tolist()
         if tables_digest(published, FIGURES) != shipped.facts["tables"] or not same_clips:
-            raise PublishedError(
+            raise ResultsError(
                 f"the predictions or the history of {published} in {FIGURES} are not those that "
                 "belong to its model file; `git checkout figures models` brings them back"
             )
-    except (ModelFileError, PublishedError) as error:
+    except (ModelFileError, ResultsError) as error:
         say(f"{name}: the course's own run cannot be used and is trained anew: {error}")
         return None
     folder.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """What the skeleton of a chapter is: each check returns one line a problem.
 
-What may be stored in a notebook's outputs is checked by `sercore.stored`, which asks the same
+What may be stored in a notebook's outputs is checked by `sercore.course.storing`, which asks the same
 before it stores them.
 """
 
@@ -10,8 +10,8 @@ from itertools import pairwise
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
-from sercore.course import NOTEBOOKS
-from sercore.stored import code_cells
+from sercore.course.runner import NOTEBOOKS
+from sercore.course.storing import code_cells
 
 MAX_CODE_CELLS = 25
 MAX_LINES = 15

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import article, memory, rows
 from benchmarks.__main__ import RESULTS, machine, options
 from benchmarks.measure import Row, Times, alternate, at_least, duration, table
+from sercore.course.storing import REPOSITORY
 from sercore.manifest import article_view, build_manifest
-from sercore.stored import REPOSITORY
 from tests.speech import tiny_corpus, tone, write_clip
 
 

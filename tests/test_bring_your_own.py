@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sercore import evaluation, figures
 from sercore import manifest as m
-from sercore.check import check_data
+from sercore.collection.check import check_data
 from sercore.corpora import CORPORA, LABELS, LabelError
 from sercore.own import SKIP, DeclarationError, OwnCorpus, corpora_in, read_declaration
 from sercore.splits import SplitError, check_disjoint, random_split

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from sercore import __main__ as command_line
-from sercore.check import check_data
+from sercore.collection.check import check_data
+from sercore.collection.checksums import published
 from sercore.corpora import CORPORA
-from sercore.demo import MARKER
-from sercore.index import published
+from sercore.demo.make import MARKER
 from sercore.manifest import check_files, check_manifest, manifest_digest, without_calm
 from tests.speech import tiny_corpus, tone, write_clip
 

@@ -20,9 +20,9 @@ import pytest
 from filelock import FileLock
 from kagglesdk.kaggle_env import KaggleEnv, _env_to_endpoint
 
-from sercore import collect as module
 from sercore.__main__ import main
-from sercore.collect import CollectError, collect, plan
+from sercore.collection import download as module
+from sercore.collection.download import CollectError, collect, plan
 from sercore.corpora import CORPORA
 from tests.kaggle_server import (
     MEMBERS,
@@ -175,7 +175,7 @@ def test_the_clients_are_not_imported_for_a_corpus_that_is_there(home, root):
         (root / "savee" / member).parent.mkdir(parents=True, exist_ok=True)
         (root / "savee" / member).touch()
     script = (
-        "import sys; from sercore.collect import collect_all; "
+        "import sys; from sercore.collection.download import collect_all; "
         f"collect_all(['savee'], {str(root)!r}); "
         "print({'kaggle', 'kagglehub', 'kagglesdk'} & set(sys.modules))"
     )

@@ -14,11 +14,11 @@ from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from sercore import __main__ as command_line
-from sercore import course
 from sercore.config import PROFILES
-from sercore.course import CourseError, Progress, find_notebooks, run_course, store_outputs
-from sercore.pages import ChapterRun, scores_text, write_index, write_page
-from sercore.stored import PLAYER_NOTE
+from sercore.course import runner as course
+from sercore.course.pages import ChapterRun, scores_text, write_index, write_page
+from sercore.course.runner import CourseError, Progress, find_notebooks, run_course, store_outputs
+from sercore.course.storing import PLAYER_NOTE
 from sercore.workspace import SYNTHETIC_NOTE, Workspace
 
 # A black PNG of one pixel.

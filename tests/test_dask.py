@@ -8,7 +8,7 @@ import joblib
 import nbformat
 import pytest
 
-from sercore.course import NOTEBOOKS
+from sercore.course.runner import NOTEBOOKS
 from sercore.features import FeatureError, extract
 from sercore.manifest import article_view, build_manifest
 from tests.speech import TINY, tiny_corpus, tone, write_clip

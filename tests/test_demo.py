@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from sercore import demo
 from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.demo import make as demo
 
 SHRINK = "few = demo.plan()[110:120]; demo.plan = lambda: few; demo.COPIES = {}"
 """Code that leaves ten clips to make, of a speaker whose voice has random breath noise."""
@@ -328,6 +328,6 @@ def test_a_missing_synthesiser_names_the_next_step(tmp_path, monkeypatch, loader
 
 
 def test_importing_loads_neither_librosa_nor_tensorflow_nor_espeak():
-    code = "import sys, sercore.demo; print(*sys.modules)"
+    code = "import sys, sercore.demo.make; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"librosa", "tensorflow", "espeakng_loader"} & set(done.stdout.split())

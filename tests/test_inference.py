@@ -7,7 +7,7 @@ import soundfile
 from sercore import inference as i
 from sercore.features import FeatureError, load_clip, mfcc
 from sercore.modelfile import ModelFileError, read_notes, save_model
-from sercore.published import MODELS, PROBABILITIES, RunName, read_predictions
+from sercore.results import MODELS, PROBABILITIES, RunName, read_predictions
 from tests.speech import TINY, tone, write_clip
 from tests.test_modelfile import trained
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from sercore import manifest as m
-from sercore import scan
 from sercore.corpora import EMOTIONS
+from sercore.store import scan
 from sercore.workspace import NoDataError
 from tests.speech import tiny_corpus, tone, write_clip
 

@@ -20,8 +20,8 @@ from notebook_checks import (
     try_it_problems,
 )
 
-from sercore.course import NOTEBOOKS
-from sercore.stored import (
+from sercore.course.runner import NOTEBOOKS
+from sercore.course.storing import (
     audio_problems,
     count_problems,
     error_problems,

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from sercore import cards, publish, slides
+from sercore.collection.checksums import published as published_clips
 from sercore.config import PROFILES, REPOSITORY
 from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.course import model_cards as cards
+from sercore.course import pictures as slides
+from sercore.course import publishing as publish
 from sercore.evaluation import article_confusion, article_figures, confusion
-from sercore.index import published as published_clips
 from sercore.models import RECIPES
-from sercore.published import (
+from sercore.results import (
     FIGURES,
     MODEL_NAMES,
     MODELS,

@@ -5,7 +5,7 @@ import gzip
 import pandas as pd
 import pytest
 
-from sercore import published as p
+from sercore import results as p
 from sercore.corpora import EMOTIONS
 
 NAME = p.RunName(profile="article", model="cnn_mfcc", seed=2)

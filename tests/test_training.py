@@ -19,7 +19,7 @@ from sercore.corpora import EMOTIONS
 from sercore.features import extract
 from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import TrainedModel, read_model, save_model
-from sercore.published import (
+from sercore.results import (
     RunName,
     read_history,
     read_predictions,

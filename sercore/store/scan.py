@@ -19,6 +19,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sercore.config import CacheError, cache_dir, digest
+from sercore.store.files import write_whole
 
 _CLUTTER = {"thumbs.db", "desktop.ini", "corpus.toml"}  # and everything that begins with a dot
 # Control characters, and lone surrogates: what bytes that are not UTF-8 become in a name.
@@ -198,23 +199,12 @@ def _remember(memory: Path, known: dict[str, tuple[tuple[int, int], Facts]]) -> 
     files = {path: [*stamp, *astuple(facts)] for path, (stamp, facts) in known.items()}
     text = json.dumps({"format": _MEMORY_FORMAT, "files": files}, separators=(",", ":"))
     try:
-        write_atomically(memory, text)
+        write_whole(memory, text)
     except OSError as error:
         raise CacheError(
             f"what was read cannot be remembered in {memory.parent} ({error.strerror}); "
             "make room, or point SER_CACHE elsewhere"
         ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with the line endings that `text` has."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def inspect_file(path: str | os.PathLike) -> Facts:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from sercore.cards import VERSIONS, model_card, results_markdown
-from sercore.check import check_data
-from sercore.config import PROFILES, REPOSITORY, AudioConfig
+from sercore.article import ON_ARTICLE_SPLIT, article_rates, article_split
+from sercore.collection.check import check_data
+from sercore.collection.checksums import published as published_clips
+from sercore.config import REPOSITORY, AudioConfig
 from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.course.model_cards import VERSIONS, model_card, results_markdown
+from sercore.course.pictures import draw_clips, draw_results
 from sercore.evaluation import per_class, per_corpus, score
-from sercore.index import published as published_clips
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
-from sercore.published import (
+from sercore.results import (
     FIGURES,
     MODELS,
-    ON_ARTICLE_SPLIT,
-    PublishedError,
+    PROBABILITIES,
+    ResultsError,
     RunName,
-    read_article_curves,
     read_history,
     read_predictions,
     read_results,
     results_file,
     tables_digest,
-    write_history,
-    write_predictions,
-    write_results,
+    with_labels,
 )
-from sercore.slides import draw_clips, draw_results
-from sercore.splits import Split, article_split, random_split
-from sercore.training import Run, plateau_rates, train_recipe
+from sercore.splits import Split, random_split
+from sercore.store.files import write_whole
+from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
 
 
@@ -63,24 +65,6 @@ class Protocol:
     figures: Path
     models: Path | None = None
     rates: Callable[[str], list[float]] | None = None
-
-
-def article_rates(model: str) -> list[float]:
-    """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
-
-    As far as the pixels of its picture tell: for the CRNN all of them; for the MFCC CNN up to epoch
-    19 and for the mel CNN up to epoch 22, from where the test loss changes by less than a pixel.
-
-    Parameters
-    ----------
-    model : str
-        One of `published.MODEL_NAMES`.
-
-    Returns
-    -------
-    list of float
-    """
-    return plateau_rates(read_article_curves(model)["val_loss"], PROFILES["article"].training)
 
 
 PROTOCOLS = {
@@ -223,7 +207,7 @@ def publish_run(
 
     Raises
     ------
-    PublishedError
+    ResultsError
         If its predictions cannot be published.
     """
     figures, models = protocol.figures, protocol.models
@@ -288,7 +272,7 @@ def publish(
 
     Raises
     ------
-    PublishedError
+    ResultsError
         If the profile is demo, or the data is not the four corpora, complete and unchanged.
     """
     check_publishable(workspace)
@@ -296,7 +280,7 @@ def publish(
     everything = article_view(build_manifest(workspace.root))
     clips = without_calm(everything)
     if clips[["path", "sha256"]].to_numpy().tolist() != _published_clips():
-        raise PublishedError(
+        raise ResultsError(
             f"the clips in {workspace.root} are not just those that were published, each in its "
             "place: files were added, or folders have other names, and the split would be another; "
             "`python -m sercore collect` lays them out"
@@ -326,11 +310,11 @@ def publish(
 
 
 def check_publishable(workspace: Workspace) -> None:
-    """Raise `PublishedError` unless the data is the four corpora, whole and unchanged."""
+    """Raise `ResultsError` unless the data is the four corpora, whole and unchanged."""
     if workspace.profile.name == "demo":
-        raise PublishedError("the profile demo is not published; name laptop or article")
+        raise ResultsError("the profile demo is not published; name laptop or article")
     if workspace.synthetic:
-        raise PublishedError(
+        raise ResultsError(
             f"{workspace.root} is synthetic: only results on real speech are published"
         )
     check = check_data(workspace.root)
@@ -340,7 +324,7 @@ def check_publishable(workspace: Workspace) -> None:
     problems += [f"{', '.join(absent)} not there"] if absent else []
     problems += [f"{', '.join(foreign)} beside the four corpora"] if foreign else []
     if problems:
-        raise PublishedError(
+        raise ResultsError(
             f"results are published for the four corpora as they were published, but in "
             f"{workspace.root}: {'; '.join(problems)}; `python -m sercore check` tells more"
         )
@@ -362,7 +346,7 @@ def write_readme_table(readme: Path = README) -> None:
 
     Raises
     ------
-    PublishedError
+    ResultsError
         If it lacks one of them.
     """
     before, after = _parts_of_readme(readme)
@@ -375,7 +359,7 @@ def _parts_of_readme(readme: Path) -> tuple[str, str]:
     start, end = "<!-- results -->", "<!-- end of results -->"
     text = readme.read_text(encoding="utf-8")
     if start not in text or end not in text:
-        raise PublishedError(
+        raise ResultsError(
             f"{readme.name} lacks the lines {start} and {end}, between which the table stands; "
             "put them back"
         )
@@ -389,3 +373,83 @@ def _with_row(row: dict[str, Any], figures: Path) -> pd.DataFrame:
     if results_file(figures).exists():
         rows = pd.concat([read_results(figures), rows], ignore_index=True)
     return rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
+
+
+_DECIMALS = 6  # of a probability
+
+
+def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
+    """Write predictions compactly, the same bytes for the same numbers.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        As `training.Run.predictions`.
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ResultsError
+        If the path of a clip tells another corpus, speaker or emotion than the table, or rounding
+        would change an answer: either could not be read back.
+    """
+    columns = list(PROBABILITIES)
+    stored = predictions[["path", "emotion", *columns]].rename(
+        columns={"path": "clip", "emotion": "truth"}
+    )
+    stored[columns] = stored[columns].astype(np.float64).round(_DECIMALS)
+    told = ["path", "corpus", "speaker", "emotion", "predicted"]
+    differs = (with_labels(stored)[told] != predictions[told].reset_index(drop=True)).any(axis=1)
+    if differs.any():
+        raise ResultsError(
+            f"{name} cannot be published: {differs.sum()} of its clips would be read back with "
+            "another corpus, speaker or answer, the first of them "
+            f"{stored['clip'][differs.to_numpy()].iloc[0]}; only the four corpora can be published"
+        )
+    packed = io.BytesIO()
+    # Without a time of its own in the archive, the same predictions are the same file.
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as archive:
+        archive.write(stored.to_csv(index=False, lineterminator="\n").encode())
+    return write_whole(name.predictions_file(folder), packed.getvalue())
+
+
+def write_history(history: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
+    """Write the history of a training.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        As `training.Run.history`.
+    name : RunName
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    text = history.to_csv(index_label="epoch", float_format="%.6g", lineterminator="\n")
+    return write_whole(name.history_file(folder), text.encode())
+
+
+def write_results(results: pd.DataFrame, folder: Path = FIGURES) -> Path:
+    """Write the table of the published runs.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As `read_results` returns it.
+    folder : path
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    return write_whole(results_file(folder), results.to_csv(index=False, lineterminator="\n").encode())

@@ -1,6 +1,6 @@
 """Speak a list of sentences with espeak-ng, in a process of its own (chapter 1).
 
-`demo` starts this module with `python -m sercore.speak FILE.npz` and writes a JSON object to its
+`demo` starts this module with `python -m sercore.demo.speak FILE.npz` and writes a JSON object to its
 standard input; the module writes the spoken samples to the file. The library is loaded here and
 nowhere else, because it keeps global state, is not thread-safe and seeds its noise from the clock:
 a fresh process, seeded once, that speaks a fixed list in a fixed order says the same samples at

@@ -17,11 +17,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from sercore import figures
+from sercore.article import article_figures
 from sercore.config import PROFILES
 from sercore.corpora import CORPORA, LABELS
-from sercore.evaluation import article_figures, confusion, per_class, per_corpus
+from sercore.evaluation import confusion, per_class, per_corpus
 from sercore.features import load_clip, mel_spectrogram, mfcc
-from sercore.published import FIGURES, RunName, read_history, read_predictions, read_results
+from sercore.models import RECIPES
+from sercore.results import FIGURES, RunName, read_history, read_predictions, read_results
 
 WIDTH, DPI = 9.0, 120
 """Inches and dots per inch: 1,080 dots wide, so that text stays readable at half a page."""
@@ -211,7 +213,7 @@ def _curves(histories: dict[str, pd.DataFrame]) -> Figure:
             figures.history(history, measure=measure, ax=ax)
             ax.label_outer()
             ax.get_legend().remove()  # one below, where it hides no curve
-        column[0].set_title(figures.MODEL_TITLES[model])
+        column[0].set_title(RECIPES[model].title)
     lines, _ = axes[0, 0].get_legend_handles_labels()
     names = ["training clips", "test clips", "kept epoch"]
     figure.legend(lines, names, loc="outside lower center", ncols=len(names))
@@ -221,7 +223,7 @@ def _curves(histories: dict[str, pd.DataFrame]) -> Figure:
 def _confusion(model: str, table: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH * 0.8, 5.8), layout="constrained")
     figures.confusion(
-        confusion(table), title=f"{figures.MODEL_TITLES[model]}, {len(table):,} test clips", ax=ax
+        confusion(table), title=f"{RECIPES[model].title}, {len(table):,} test clips", ax=ax
     )
     return figure
 

@@ -26,7 +26,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from sercore.config import REPOSITORY, cache_dir
-from sercore.pages import (
+from sercore.course.pages import (
     CellFailure,
     ChapterRun,
     clear,
@@ -35,7 +35,7 @@ from sercore.pages import (
     write_index,
     write_page,
 )
-from sercore.stored import (
+from sercore.course.storing import (
     STORE_DPI,
     clean_for_storing,
     stored_problems,

@@ -15,7 +15,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from sercore.stored import code_cells
+from sercore.course.storing import code_cells
 from sercore.workspace import SYNTHETIC_NOTE, Workspace
 
 _STYLE = """

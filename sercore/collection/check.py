@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from sercore.corpora import CORPORA
-from sercore.demo import is_demo
+from sercore.demo.make import is_demo
 from sercore.manifest import STATUSES, build_manifest, check_files, check_manifest
 from sercore.own import DECLARATION, corpora_in
 

@@ -32,8 +32,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from sercore import speak
 from sercore.corpora import CORPORA
+from sercore.demo import speak
 
 MARKER = "SYNTHETIC.txt"
 """File in the root that says the folder holds demo corpora, how they were made, and which files."""
@@ -463,27 +463,27 @@ def speak_all(utterances: Sequence[Mapping[str, object]], *, seed: int = 0) -> l
     Parameters
     ----------
     utterances : sequence of mappings
-        Arguments of `sercore.speak.Speaker.say`.
+        Arguments of `sercore.demo.speak.Speaker.say`.
     seed : int
         Seed of espeak-ng's noise.
 
     Returns
     -------
     list of np.ndarray
-        One array of shape (n_samples,), int16, at `sercore.speak.SAMPLE_RATE` per sentence.
+        One array of shape (n_samples,), int16, at `sercore.demo.speak.SAMPLE_RATE` per sentence.
 
     Raises
     ------
     DemoError
         If espeak-ng cannot be loaded, lacks a voice, or ends early.
     """
-    package_root = str(Path(speak.__file__).parent.parent)
+    package_root = str(Path(speak.__file__).parents[2])
     python_path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryDirectory(prefix="sercore-") as folder:
         path = Path(folder) / "speech.npz"
         # -P: a file in the notebook's folder must not stand in for one of the library's modules.
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "sercore.speak", str(path)],
+            [sys.executable, "-P", "-m", "sercore.demo.speak", str(path)],
             input=json.dumps({"seed": seed, "utterances": list(utterances)}),
             capture_output=True,
             text=True,
@@ -522,7 +522,7 @@ def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -
     clip : Clip
         The clip to make.
     spoken : np.ndarray
-        Shape (n_samples,), int16, at `sercore.speak.SAMPLE_RATE`.
+        Shape (n_samples,), int16, at `sercore.demo.speak.SAMPLE_RATE`.
     prosody : Prosody
         Whose level and tilt are still to be applied.
     seed : int

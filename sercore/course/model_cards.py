@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from sercore.article import article_figures
 from sercore.corpora import CORPORA, EMOTIONS
-from sercore.evaluation import accuracy_interval, article_figures
-from sercore.figures import MODEL_TITLES
+from sercore.evaluation import accuracy_interval
+from sercore.models import RECIPES
 
 VERSIONS = ("python", "tensorflow", "keras", "librosa", "numpy")
 """What a row of results names the versions of."""
@@ -33,14 +34,14 @@ def results_markdown(results: pd.DataFrame) -> str:
         "| model | article | ours, its settings (`article`) | ours, profile `laptop` |",
         "|---|---|---|---|",
     ]
-    for model, title in MODEL_TITLES.items():
+    for model, recipe in RECIPES.items():
         own = [
             _accuracies(results[(results["model"] == model) & (results["profile"] == profile)])
             for profile in ("article", "laptop")
         ]
         theirs = article.loc[model]
         low, high = accuracy_interval(round(theirs["accuracy"] * theirs["n"]), int(theirs["n"]))
-        lines.append(f"| {title} | {_share(theirs['accuracy'], low, high)} | {' | '.join(own)} |")
+        lines.append(f"| {recipe.title} | {_share(theirs['accuracy'], low, high)} | {' | '.join(own)} |")
     return "\n".join(lines)
 
 
@@ -82,7 +83,7 @@ def model_card(row: Mapping[str, Any]) -> str:
     )
     f1 = "\n".join(f"| {emotion} | {row[f'f1_{emotion}']:.2f} |" for emotion in EMOTIONS)
     return _CARD.format(
-        title=MODEL_TITLES[row["model"]],
+        title=RECIPES[row["model"]].title,
         reads="mel spectrograms" if row["features"] == "mel" else "MFCCs",
         accuracy=_share(row["accuracy"], row["accuracy_low"], row["accuracy_high"]),
         article=f"{100 * article['accuracy']:.1f} %",

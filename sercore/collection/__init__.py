@@ -1,0 +1,1 @@
+"""The real corpora: download them, compare them with what was published."""

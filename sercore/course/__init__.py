@@ -1,0 +1,1 @@
+"""For maintainers: run the chapters, make pages, publish results."""

@@ -1,0 +1,1 @@
+"""Synthetic demo corpora, for everyone without the real ones."""
