@@ -1,47 +1,124 @@
-"""What `python -m sercore check` says about a data folder (chapter 1)."""
+"""Compare a data folder with what was published, file by file (chapters 1 and 2)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from sercore.corpora import CORPORA
+from sercore.collection import checksums
+from sercore.config import SercoreError
+from sercore.corpora import CORPORA, LabelError
 from sercore.demo.make import is_demo
-from sercore.manifest import STATUSES, build_manifest, check_files, check_manifest
+from sercore.manifest import (
+    CONFLICT,
+    COPY,
+    SILENT,
+    SKIPPED,
+    TWIN,
+    UNKNOWN,
+    UNUSABLE,
+    build_manifest,
+)
 from sercore.own import DECLARATION, corpora_in
 
-_SHOWN = 3
+STATUSES = ("found", "missing", "changed", "unknown", "duplicate", "unusable", "skipped")
+"""What `check_files` says of a file or a clip."""
+
+_OF_NOTE = {UNUSABLE: "unusable", UNKNOWN: "unknown", COPY: "duplicate", SKIPPED: "skipped"}
 _WRONG = ("missing", "changed", "unusable")
-_LISTED = ("missing", "changed", "unknown", "duplicate", "unusable", "skipped")
 
 
-class CheckError(RuntimeError):
+class CheckError(SercoreError, RuntimeError):
     """A data folder that is not as it should be."""
+
+
+def check_files(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
+    """Say of each file whether it is what was published, and which published clips are missing.
+
+    The columns are `corpus`, `status` (one of `STATUSES`), `path` and `detail`. `unknown` is a file
+    that is not a clip of the corpus, `changed` is a clip with other bytes than the published ones.
+    Nothing was published of added corpora and of the demo corpora (`synthetic`), whose clips have
+    the names of published ones but not their sound: there, a clip that can be used is `found`.
+    """
+    rows = []
+    for corpus, group in manifest.groupby("corpus", sort=False):
+        reference = {} if synthetic else checksums.published(corpus)
+        names = {sha256: name for name, (_, sha256) in reference.items()}
+        seen = set()
+        for path, sha256, note in zip(group["path"], group["sha256"], group["note"], strict=True):
+            name = path.rsplit("/", 1)[-1]
+            if reference and name not in reference:
+                name = _clip_name(corpus, path)
+            status, detail = _status(note, bool(reference), sha256, reference.get(name))
+            if status != "unknown":
+                seen.add(name)
+            elif sha256 in names:
+                detail += f" (it holds the clip {names[sha256]})"
+            rows.append((corpus, status, path, detail))
+        missing = [path for name, (path, _) in reference.items() if name not in seen]
+        rows += [(corpus, "missing", path, "") for path in missing]
+    return pd.DataFrame(rows, columns=["corpus", "status", "path", "detail"])
+
+
+def _clip_name(corpus: str, path: str) -> str:
+    """Return the name as the corpus spells it, or "" if the corpus has no such name."""
+    try:
+        return CORPORA[corpus].parse(path).name
+    except LabelError:
+        return ""
+
+
+def _status(
+    note: str, compare: bool, sha256: str, reference: tuple[str, str] | None
+) -> tuple[str, str]:
+    for kind, status in _OF_NOTE.items():
+        if note.startswith(kind):
+            return status, note.removeprefix(f"{kind}: ")
+    if not compare:
+        return "found", note
+    if reference is None:
+        return "unknown", "no clip of this name was published"
+    if sha256 != reference[1]:
+        return "changed", "its bytes are not the published ones"
+    return "found", note
+
+
+def check_manifest(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
+    """Count, in each corpus, what `check_files` says, and the notes of clips that were found.
+
+    `complete` is the number of published clips; a column for each of `STATUSES` follows, then the
+    number of clips noted as silent, as the same bytes under another label, and as twins. Where
+    nothing was published, `complete`, `missing` and `changed` are not available.
+    """
+    files = check_files(manifest, synthetic=synthetic)
+    order = list(dict.fromkeys(manifest["corpus"]))
+    table = pd.crosstab(files["corpus"], files["status"])
+    table = table.reindex(index=order, columns=list(STATUSES), fill_value=0).astype("Int64")
+    complete = [0 if synthetic else len(checksums.published(name)) for name in order]
+    table.insert(0, "complete", pd.array(complete, dtype="Int64"))
+    table.loc[table["complete"] == 0, ["complete", "missing", "changed"]] = pd.NA
+    for kind in (SILENT, CONFLICT, TWIN):
+        noted = manifest.loc[manifest["note"].str.startswith(kind), "corpus"]
+        table[kind] = noted.value_counts().reindex(order, fill_value=0)
+    return table.rename_axis("corpus").rename_axis(None, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What a data folder holds, compared with what was published.
-
-    Attributes
-    ----------
-    counts : pandas.DataFrame
-        As `check_manifest` returns it.
-    files : pandas.DataFrame
-        As `check_files` returns it.
-    synthetic : bool
-        Whether the folder holds the demo corpora.
-    remarks : tuple[str, ...]
-        What else there is to say.
-    """
+    """What a data folder holds, compared with what was published."""
 
     counts: pd.DataFrame
+    """As `check_manifest` returns it."""
     files: pd.DataFrame
+    """As `check_files` returns it."""
     synthetic: bool
+    """Whether the folder holds the demo corpora."""
     remarks: tuple[str, ...]
+    """What else there is to say, a sentence each."""
 
     @property
     def wrong(self) -> str:
@@ -49,24 +126,13 @@ class Check:
         numbers = self.files["status"].value_counts()
         return ", ".join(f"{numbers[status]} {status}" for status in _WRONG if status in numbers)
 
-    def text(self, *, shown: int | None = _SHOWN) -> str:
-        """Return the table of counts, and what stands out by name.
-
-        Parameters
-        ----------
-        shown : int, optional
-            How many names of each kind; None for all.
-
-        Returns
-        -------
-        str
-            Lines without a newline at the end.
-        """
+    def text(self, *, shown: int | None = 3) -> str:
+        """Return the table of counts and the names that stand out: `shown` of a kind, or all."""
         columns = ["complete", *(s for s in STATUSES if s != "skipped" or self.counts[s].any())]
         table = self.counts[columns].astype(object)
         lines = [table.where(table.notna(), "-").rename_axis(None).to_string()]
         for (corpus, status), group in self.files.groupby(["corpus", "status"], sort=False):
-            if status in _LISTED:
+            if status != "found":
                 lines += ["", f"{corpus}, {len(group)} {status}:", *_names(group, shown)]
         return "\n".join(lines + [""] * bool(self.remarks) + list(self.remarks))
 
@@ -81,24 +147,13 @@ def _names(group: pd.DataFrame, shown: int | None) -> list[str]:
     return lines + [f"  and {rest} more"] * bool(rest)
 
 
-def check_data(root: str | os.PathLike) -> Check:
+def check_data(root: str | os.PathLike[str]) -> Check:
     """Compare all corpora of a data folder with what was published.
 
-    Parameters
-    ----------
-    root : path
-
-    Returns
-    -------
-    Check
-
-    Raises
-    ------
-    NoDataError, ManifestError, DeclarationError
-        As `build_manifest`.
+    Every file is hashed anew, because size and time do not show every damage.
     """
     root = Path(root)
-    manifest = build_manifest(root)
+    manifest = build_manifest(root, fresh=True)
     synthetic = is_demo(root)
     return Check(
         counts=check_manifest(manifest, synthetic=synthetic),
@@ -108,20 +163,18 @@ def check_data(root: str | os.PathLike) -> Check:
     )
 
 
-def _remarks(root: Path, synthetic: bool) -> list[str]:
+def _remarks(root: Path, synthetic: bool) -> Iterator[str]:
     corpora = corpora_in(root)
-    remarks = []
     if synthetic:
-        remarks.append("These are the synthetic demo corpora: nobody speaks in them.")
+        yield "These are the synthetic demo corpora: nobody speaks in them."
     if absent := [name for name in CORPORA if name not in corpora]:
-        remarks.append(f"Not there: {', '.join(absent)}.")
+        yield f"Not there: {', '.join(absent)}."
     if added := [name for name in corpora if name not in CORPORA]:
-        remarks.append(f"Added, so there is nothing to compare with: {', '.join(added)}.")
-    with os.scandir(root) as entries:
-        others = [entry.name for entry in entries if entry.is_dir() and entry.name[0] != "."]
+        yield f"Added, so there is nothing to compare with: {', '.join(added)}."
+    # os.path.isdir says no to a link that leads to itself; other ways raise.
+    others = [n for n in os.listdir(root) if n[0] != "." and os.path.isdir(os.path.join(root, n))]
     if passed_over := sorted(ascii(name)[1:-1] for name in others if name not in corpora):
-        remarks.append(
-            f"Not looked at, for they hold neither a {DECLARATION} nor folders named after "
+        yield (
+            f"Not looked at, because they hold neither a {DECLARATION} nor folders named after "
             f"emotions: {', '.join(passed_over)}."
         )
-    return remarks
