@@ -15,7 +15,7 @@ from sercore.collection.check import CheckError, check_data
 from sercore.collection.download import CollectError, collect_all
 from sercore.config import PROFILES, CacheError, cache_dir, load_profile
 from sercore.corpora import CORPORA
-from sercore.demo.make import DemoError
+from sercore.demo.render import DemoError
 from sercore.manifest import ManifestError
 from sercore.models import RECIPES
 from sercore.own import DeclarationError

@@ -12,7 +12,7 @@ import pandas as pd
 from sercore.collection import checksums
 from sercore.config import SercoreError
 from sercore.corpora import CORPORA, LabelError
-from sercore.demo.make import is_demo
+from sercore.demo.render import is_demo
 from sercore.manifest import (
     CONFLICT,
     COPY,
