@@ -2,69 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from sercore.config import TrainConfig
+from sercore.config import SercoreError, TrainConfig
 from sercore.corpora import EMOTIONS
 from sercore.features import Features
 from sercore.splits import Split
 
-_CHUNK = 256  # clips read at a time while fitting
+Inputs = Features | Sequence[Features]
+"""What a model reads of each clip: one kind of features, or one for each of its inputs."""
+
+_CHUNK = 64  # clips read at a time while fitting
 _AHEAD = 2  # batches read while the model learns from another
+
+
+class DataError(SercoreError, ValueError):
+    """Features or labels that no model can learn from."""
 
 
 class Standardizer:
     """One global shift and scale, learned from training data only (chapter 4).
 
-    Attributes
-    ----------
-    mean_, std_ : float
-        Mean and standard deviation over all cells of the clips it was fitted on.
+    `mean_` and `std_` are the mean and the standard deviation over all cells of the clips that it
+    was fitted on.
     """
 
+    mean_: float
+    std_: float
+
+    @classmethod
+    def of(cls, mean: float, std: float) -> Standardizer:
+        """Return a standardiser that was fitted before."""
+        standardizer = cls()
+        standardizer.mean_, standardizer.std_ = mean, std
+        return standardizer
+
     def fit(self, features: Features, positions: np.ndarray) -> Standardizer:
-        """Learn mean and standard deviation from some of the clips, a chunk at a time.
+        """Learn mean and standard deviation from the clips at some positions, and return itself.
 
-        Parameters
-        ----------
-        features : Features
-        positions : numpy.ndarray, shape (n_train,)
-            Positions of the training clips, and of no others.
-
-        Returns
-        -------
-        Standardizer
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            If there are no clips, or all their cells are equal.
+        Pass the training clips and no others. No clips, or clips whose cells are all equal, are a
+        `DataError`.
         """
         if len(positions) == 0:
-            raise ValueError("a Standardizer needs at least one training clip")
+            raise DataError("a Standardizer needs at least one training clip")
         count, mean, squares = 0, 0.0, 0.0
-        # One array for all chunks, filled clip by clip and changed in place: `astype` and `var`
-        # would make others as large beside it.
-        buffer = np.empty((min(_CHUNK, len(positions)), *features.shape[1:]), dtype=np.float64)
         for start in range(0, len(positions), _CHUNK):
-            part = positions[start : start + _CHUNK]
-            chunk = buffer[: len(part)]
-            for i, position in enumerate(part):
-                chunk[i] = features[position]
+            cells = _cells(features, positions[start : start + _CHUNK])
             # Chan et al. (1983): combining means and squared deviations loses no digits.
-            middle, n = chunk.mean(), chunk.size
-            chunk -= middle
-            np.square(chunk, out=chunk)
+            middle, n = cells.mean(), cells.size
+            cells -= middle
             delta = middle - mean
-            squares += chunk.mean() * n + delta**2 * count * n / (count + n)
+            squares += np.square(cells, out=cells).sum() + delta**2 * count * n / (count + n)
             mean += delta * n / (count + n)
             count += n
         self.mean_, self.std_ = float(mean), float(np.sqrt(squares / count))
         if not self.std_ > 0:
-            raise ValueError(
+            raise DataError(
                 f"all training cells are {self.mean_:g}, so they cannot be scaled; "
                 "are the clips silent?"
             )
@@ -72,36 +70,48 @@ class Standardizer:
 
     def transform(self, array: np.ndarray) -> np.ndarray:
         """Shift and scale an array of any shape; returns float32."""
-        return (np.asarray(array, dtype=np.float32) - np.float32(self.mean_)) / np.float32(
-            self.std_
-        )
+        shifted = np.asarray(array, dtype=np.float32) - np.float32(self.mean_)
+        return shifted / np.float32(self.std_)
+
+
+def _cells(features: Features, positions: np.ndarray) -> np.ndarray:
+    """Return all cells of some clips as float64, without what pads clips of unequal length."""
+    if None not in features.shape:
+        return np.asarray(features[positions], dtype=np.float64)
+    return np.concatenate([np.ravel(features[i]).astype(np.float64) for i in positions])
+
+
+def as_inputs(features: Inputs) -> tuple[Features, ...]:
+    """Return the features of each input, also where there is only one."""
+    return (features,) if isinstance(features, Features) else tuple(features)
+
+
+def input_shape(features: Features) -> tuple[int | None, ...]:
+    """Return the shape that a network's input must have: a clip's, with a channel behind it."""
+    shape = features.shape[1:]
+    return (*shape, 1) if len(shape) > 1 else shape
+
+
+def standardized(standardizer: Standardizer, array: np.ndarray) -> np.ndarray:
+    """Return a batch as a network reads it: standardised, with a channel behind two axes."""
+    x = standardizer.transform(array)
+    return x[..., np.newaxis] if x.ndim > 2 else x
 
 
 def encode(emotions: pd.Series) -> np.ndarray:
-    """Turn emotion names into their positions in `EMOTIONS`.
+    """Turn emotion names into their positions in `EMOTIONS`, as int32 of shape (n_clips,).
 
-    Parameters
-    ----------
-    emotions : pandas.Series
-
-    Returns
-    -------
-    numpy.ndarray, int32
-
-    Raises
-    ------
-    ValueError
-        If a label is none of the seven, such as calm, or missing.
+    A missing label, or one that is none of the seven, such as calm, is a `DataError`.
     """
     if missing := int(emotions.isna().sum()):
-        raise ValueError(
+        raise DataError(
             f"{missing} of {len(emotions)} clips have no label; leave them out, or give each one "
             f"of {', '.join(EMOTIONS)}"
         )
     codes = pd.Index(EMOTIONS).get_indexer(emotions)
     unknown = sorted(set(emotions[codes < 0]))
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"labels {', '.join(unknown)} are none of the seven classes {', '.join(EMOTIONS)}; "
             "leave calm out with manifest.without_calm"
         )
@@ -109,106 +119,95 @@ def encode(emotions: pd.Series) -> np.ndarray:
 
 
 def make_dataset(
-    features: Features,
+    features: Inputs,
     labels: np.ndarray,
     positions: np.ndarray,
     *,
-    standardizer: Standardizer,
+    standardizers: Sequence[Standardizer],
     batch_size: int,
-    shuffle_seed: int | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
     epochs: range = range(1),
+    augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
 ) -> tf.data.Dataset:
-    """Read clips from disk batch by batch, standardised.
+    """Read the clips at some positions from disk batch by batch, standardised.
 
-    The order of epoch `e` depends on `(shuffle_seed, e)` alone, so training that stopped after an
+    Yields pairs of inputs, float32 (batch, height, width, 1), and labels, int32 (batch,); with
+    several kinds of features the inputs are a tuple. There is one standardiser for each kind. When
+    shuffled, the order of epoch `e` depends on `(seed, e)` alone, so training that stopped after an
     epoch goes on with the batches it would have seen; `Dataset.shuffle` cannot be resumed so.
-
-    Parameters
-    ----------
-    features : Features
-        Of shape (n_clips, height, width).
-    labels : numpy.ndarray, shape (n_clips,)
-        As `encode` returns them.
-    positions : numpy.ndarray
-        Which clips to read.
-    standardizer : Standardizer
-        Fitted on the training clips.
-    batch_size : int
-    shuffle_seed : int, optional
-        None reads the clips in the order of `positions` in every epoch.
-    epochs : range
-        Epochs to run through, one after the other.
-
-    Returns
-    -------
-    tf.data.Dataset
-        Pairs of float32 (batch, height, width, 1) and int32 (batch,).
+    `augment` is called with each batch's inputs, labels and a seed: two whole numbers that no other
+    batch has.
     """
-    positions = np.asarray(positions)
+    inputs, positions = as_inputs(features), np.asarray(positions)
+    per_epoch = -(-len(positions) // batch_size)
 
     def order(epoch: tf.Tensor) -> tf.data.Dataset:
         chosen = tf.constant(positions, dtype=tf.int64)
-        if shuffle_seed is not None:
-            seed = tf.stack([tf.constant(shuffle_seed, tf.int64), epoch])
-            chosen = tf.random.experimental.stateless_shuffle(chosen, seed=seed)
+        if shuffle:
+            pair = tf.stack([tf.constant(seed, tf.int64), epoch])
+            chosen = tf.random.experimental.stateless_shuffle(chosen, seed=pair)
         return tf.data.Dataset.from_tensor_slices(chosen).batch(batch_size)
 
-    def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return standardizer.transform(features[batch])[..., np.newaxis], labels[batch]
+    def read(batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        pairs = zip(standardizers, inputs, strict=True)
+        return (*(standardized(each, kind[batch]) for each, kind in pairs), labels[batch])
 
-    def load(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x, y = tf.numpy_function(read, [batch], (tf.float32, tf.int32), stateful=False)
-        x.set_shape((None, *features.shape[1:], 1))
+    def load(batch: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        types = [tf.float32] * len(inputs) + [tf.int32]
+        *x, y = tf.numpy_function(read, [batch], types, stateful=False)
+        for tensor, kind in zip(x, inputs, strict=True):
+            tensor.set_shape((None, *input_shape(kind)))
         y.set_shape((None,))
-        return x, y
+        return (x[0] if len(x) == 1 else tuple(x)), y
 
     batches = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(order)
     # flat_map hides how many batches there are, and Keras warns where it cannot know.
-    n_batches = -(-len(positions) // batch_size) * len(epochs)
-    batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
+    batches = batches.apply(tf.data.experimental.assert_cardinality(per_epoch * len(epochs)))
+    data = batches.map(load)
+    if augment is not None:
+        seeds = tf.data.Dataset.counter(epochs.start * per_epoch).map(
+            lambda step: tf.stack([tf.constant(seed, tf.int64), step])
+        )
+        data = tf.data.Dataset.zip(data, seeds).map(lambda pair, own: augment(*pair, own))
     # There is nothing to tune, and TensorFlow's tuner makes the end of a pass wait: it sleeps
     # twice as long each time, and the iterator is often not let go before it wakes.
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
-    return batches.map(load).prefetch(_AHEAD).with_options(untuned)
+    return data.prefetch(_AHEAD).with_options(untuned)
 
 
 def make_datasets(
-    features: Features,
+    features: Inputs,
     labels: np.ndarray,
     split: Split,
     *,
     training: TrainConfig,
     seed: int = 0,
     epochs: range = range(1),
-) -> tuple[tf.data.Dataset, tf.data.Dataset, Standardizer]:
-    """Return the training and the test batches, and the standardiser fitted on the former.
+    augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
+) -> tuple[tf.data.Dataset, tf.data.Dataset, tuple[Standardizer, ...]]:
+    """Return training batches, validation batches, and the standardisers of the training clips.
 
-    Parameters
-    ----------
-    features, labels
-        As for `make_dataset`.
-    split : Split
-    training : TrainConfig
-        Its `batch_size` and `shuffle` apply; test clips are never shuffled.
-    seed : int
-        Seed of the training order, if it is shuffled.
-    epochs : range
-        Epochs the training batches run through.
-
-    Returns
-    -------
-    train, test : tf.data.Dataset
-    standardizer : Standardizer
+    Only training batches are shuffled (if `training.shuffle` says so, by `seed`) and augmented.
     """
-    standardizer = Standardizer().fit(features, split.train)
-    common = {"standardizer": standardizer, "batch_size": training.batch_size}
+    standardizers = tuple(Standardizer().fit(kind, split.train) for kind in as_inputs(features))
     train = make_dataset(
         features,
         labels,
         split.train,
-        shuffle_seed=seed if training.shuffle else None,
+        standardizers=standardizers,
+        batch_size=training.batch_size,
+        shuffle=training.shuffle,
+        seed=seed,
         epochs=epochs,
-        **common,
+        augment=augment,
     )
-    return train, make_dataset(features, labels, split.test, **common), standardizer
+    valid = make_dataset(
+        features,
+        labels,
+        split.valid,
+        standardizers=standardizers,
+        batch_size=training.batch_size,
+    )
+    return train, valid, standardizers

@@ -10,33 +10,20 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sercore.features import FeatureError, load_clip, mel_spectrogram, mfcc
+from sercore.features import FeatureError, compute, load_clip
 from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
 from sercore.models import RECIPES
 from sercore.results import MODELS
 
-_KINDS = {"mel": mel_spectrogram, "mfcc": mfcc}
 _BATCH = 32  # clips
 
 
 def load_pretrained(name: str | Path) -> TrainedModel:
     """Load one of the models that come with the course, or one of your own.
 
-    Parameters
-    ----------
-    name : str or path
-        A model's name, such as `"cnn_mfcc"`, or the path of a file that `modelfile.save_model`
-        wrote, ending in `.keras`.
-
-    Returns
-    -------
-    TrainedModel
-
-    Raises
-    ------
-    ModelFileError
-        If there is no such model, or its file cannot be used.
+    `name` is a model's name, such as `"cnn_mfcc"`, or the path of a file that `save_model` wrote.
+    A name that there is not, or a file that cannot be used, is a `ModelFileError`.
     """
     path = Path(name)
     if path.suffix == ".keras":
@@ -50,23 +37,11 @@ def load_pretrained(name: str | Path) -> TrainedModel:
     return read_model(MODELS / f"{name}.keras")
 
 
-def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
-    """Return what a model reads of one clip, before standardising.
+def clip_features(path: str | Path, trained: TrainedModel) -> tuple[np.ndarray, ...]:
+    """Return what a model reads of one clip, before standardising: an array for each input.
 
-    Parameters
-    ----------
-    path : path
-        A sound file of any rate and number of channels.
-    trained : TrainedModel
-
-    Returns
-    -------
-    numpy.ndarray, shape (height, width), float32
-
-    Raises
-    ------
-    FeatureError
-        If the file is not there, is no sound, is silent, or far too loud to compute with.
+    The clip may have any sample rate and number of channels. A file that is not there, is no
+    sound, is silent, or is far too loud to compute with is a `FeatureError`.
     """
     if not Path(path).is_file():
         raise FeatureError(
@@ -89,43 +64,28 @@ def clip_features(path: str | Path, trained: TrainedModel) -> np.ndarray:
             f"is {peak:.1g} of full scale): look whether the recording is empty, shorter than a "
             "syllable, or begins with a long silence"
         )
-    features = _KINDS[trained.kind](clip, config=trained.audio)
-    if not np.isfinite(features).all():
+    arrays = tuple(compute(clip, kind=kind, config=trained.audio) for kind in trained.kinds)
+    if not all(np.isfinite(array).all() for array in arrays):
         raise FeatureError(
             f"{path} has samples of up to {peak:.1g} where full scale is 1, too large to compute "
             "with; scale it down"
         )
-    return features
+    return arrays
 
 
 def predict_files(trained: TrainedModel, paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """Say which emotion a model hears in each clip.
 
-    Parameters
-    ----------
-    trained : TrainedModel
-    paths : path or iterable of path
-        Sound files.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per clip, in the order given: `path`, `predicted`, and a probability for each label,
-        `p_anger` and so on. A probability is what the model says; chapter 8 asks how far to
-        believe it.
-
-    Raises
-    ------
-    FeatureError
-        If a file is not there, is no sound, is silent, or far too loud to compute with; the message
-        names it.
+    A row per clip, in the order given: `path`, `predicted`, and a probability for each label,
+    `p_anger` and so on. A probability is what the model says; chapter 8 asks how far to believe it.
+    Raises `FeatureError` as `clip_features` does.
     """
     paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    rows = [
-        trained(np.stack([clip_features(path, trained) for path in paths[start : start + _BATCH]]))
-        for start in range(0, len(paths), _BATCH)
-    ]
-    probabilities = np.concatenate(rows) if rows else np.empty((0, len(trained.labels)))
+    rows = [np.empty((0, len(trained.labels)))]
+    for start in range(0, len(paths), _BATCH):
+        clips = [clip_features(path, trained) for path in paths[start : start + _BATCH]]
+        rows.append(trained(*(np.stack(arrays) for arrays in zip(*clips, strict=True))))
+    probabilities = np.concatenate(rows)
     table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in trained.labels])
     table.insert(0, "path", [str(path) for path in paths])
     table.insert(1, "predicted", np.array(trained.labels)[probabilities.argmax(axis=1)])

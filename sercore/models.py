@@ -6,7 +6,8 @@ in places that should not wait for TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -143,8 +144,8 @@ class Recipe:
     schedule: Callable[[TrainConfig], keras.callbacks.Callback] | None = plateau
     """Gives the callback that changes the learning rate; None where the optimiser does it."""
     loss: Callable[[], keras.Loss] = crossentropy
-    augment: Callable[[Any, Any], tuple[Any, Any]] | None = None
-    """Changes each training batch: from the tensors (inputs, labels) to new ones."""
+    augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
+    """Changes each training batch: from the tensors inputs, labels and a seed to new ones."""
 
 
 RECIPES: dict[str, Recipe] = {
@@ -181,3 +182,28 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise ModelError(f"unknown model {name!r}, expected one of {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def graph(model: keras.Model) -> str:
+    """Return a network's configuration as text, without the names that Keras counts up.
+
+    Two networks that compute the same have the same text: Keras calls the second one's layers
+    `dense_1`, `dense_2` and so on, and a name changes no number.
+    """
+    config = json.loads(model.to_json())
+    text = json.dumps(config["config"], sort_keys=True)
+    for number, name in enumerate(dict.fromkeys(_layer_names(config))):
+        text = text.replace(f'"{name}"', f'"#{number}"')
+    return text
+
+
+def _layer_names(config: object) -> Iterator[str]:
+    if isinstance(config, dict):
+        own = config.get("config")
+        # A dtype policy has a name as well, but that one decides numbers.
+        if isinstance(own, dict) and "name" in own and config.get("class_name") != "DTypePolicy":
+            yield own["name"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from _layer_names(value)
