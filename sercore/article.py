@@ -6,16 +6,23 @@ Its test clips also chose the epoch.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sercore.config import PROFILES, SercoreError, TrainConfig
 from sercore.corpora import EMOTIONS
 from sercore.evaluation import confusion_table
-from sercore.models import plateau
+from sercore.models import Recipe, plateau, recipe_named
 from sercore.results import FIGURES, ResultsError, read_predictions_file, read_table
 from sercore.splits import Split, random_split
+
+if TYPE_CHECKING:
+    import keras
 
 
 class ArticleError(SercoreError, ValueError):
@@ -23,49 +30,23 @@ class ArticleError(SercoreError, ValueError):
 
 
 ON_ARTICLE_SPLIT = FIGURES / "article"
-"""Folder of what was tested on the article's own split, laid out as `results.FIGURES`."""
+"""Folder of the runs on the article's own split, with the same files as `results.FIGURES`."""
 
 _CORPORA = ("cremad", "ravdess", "tess", "savee")  # in the article's order
 
-# Truth down, prediction across, both in the order of EMOTIONS.
-_CONFUSION = {
-    "cnn_mel": (
-        (299, 27, 12, 40, 8, 2, 2),
-        (21, 246, 18, 20, 22, 41, 1),
-        (25, 18, 244, 32, 16, 41, 2),
-        (42, 22, 39, 248, 29, 11, 5),
-        (7, 16, 6, 10, 261, 26, 0),
-        (2, 36, 27, 9, 38, 284, 0),
-        (1, 3, 7, 6, 0, 0, 122),
-    ),
-    "cnn_mfcc": (
-        (318, 24, 9, 32, 5, 0, 2),
-        (23, 262, 16, 14, 19, 34, 1),
-        (16, 17, 250, 31, 13, 48, 3),
-        (33, 20, 36, 274, 20, 10, 3),
-        (6, 18, 4, 15, 252, 31, 0),
-        (1, 27, 37, 5, 28, 298, 0),
-        (0, 1, 3, 5, 0, 2, 128),
-    ),
-    "crnn_mfcc": (
-        (317, 21, 14, 30, 5, 1, 2),
-        (17, 258, 17, 15, 17, 43, 2),
-        (17, 16, 250, 35, 6, 49, 5),
-        (29, 20, 40, 271, 24, 9, 3),
-        (6, 17, 4, 17, 244, 38, 0),
-        (2, 29, 31, 6, 29, 298, 1),
-        (1, 3, 3, 4, 1, 0, 127),
-    ),
-}
+_CONFUSION = pd.read_csv(
+    Path(__file__).parent / "data" / "article_confusion.csv", index_col=["model", "truth"]
+)
+_MODELS = tuple(_CONFUSION.index.unique("model"))
 
 
 def article_confusion(model: str) -> pd.DataFrame:
     """Return the confusion matrix that the article shows for one of its models.
 
     Shape (7, 7): numbers of test clips, truth down, prediction across. The rows of all three have
-    the same sums, 2,394 in all. Another model than the article's is an `ArticleError`.
+    the same sums, 2,394 in all. A model that the article does not have is an `ArticleError`.
     """
-    return confusion_table(_CONFUSION[_known(model)])
+    return confusion_table(_CONFUSION.loc[_known(model)].to_numpy())
 
 
 def article_figures() -> pd.DataFrame:
@@ -75,7 +56,7 @@ def article_figures() -> pd.DataFrame:
     emotion, as shares between 0 and 1.
     """
     rows = {}
-    for model in _CONFUSION:
+    for model in _MODELS:
         table = article_confusion(model).to_numpy()
         right, true, called = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
         f1 = 2 * right / (true + called)
@@ -88,13 +69,13 @@ def article_figures() -> pd.DataFrame:
 def article_split(clips: pd.DataFrame) -> Split:
     """Rebuild the very split that the article's figures come from (chapter 8).
 
-    `random_state=0` fixes a split for one order of the clips only, and the article does not give
-    its order. This one was found by trying 192: the corpora in the order CREMA-D, RAVDESS, TESS,
-    SAVEE, other corpora after them, and the clips of each by path without regard to case, as
-    Windows lists them. On all 11,970 clips, unzipped as Kaggle packs them, it gives the number of
-    test clips that each emotion has in the article's confusion matrices. For these clips the CRNN
-    whose weights the article's author published gives the article's confusion matrix
-    (`read_article_crnn`). Positions are those in `clips`, which may be in any order.
+    Positions are those in `clips`, which may be in any order. `random_state=0` gives a certain
+    split only for a certain order of the clips, and the article does not tell its order. We tried
+    192 orders. In this one the corpora come as CREMA-D, RAVDESS, TESS, SAVEE and then any others;
+    the clips of each are sorted by path, upper and lower case alike, as Windows lists them. On all
+    11,970 clips, unzipped as Kaggle packs them, the test set then has as many clips of each emotion
+    as the article's confusion matrices. And the CRNN that the article's author published gives the
+    article's confusion matrix for these clips (`read_article_crnn`).
     """
     rank = {corpus: i for i, corpus in enumerate(_CORPORA)}
     keys = pd.DataFrame(
@@ -121,30 +102,20 @@ def read_article_crnn(folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
 def read_article_curves(model: str, folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
     """Read the article's learning curves, measured from the pixels of its picture (chapter 8).
 
-    A row per epoch, from 1: `loss`, `accuracy`, `val_loss`, `val_accuracy`. One pixel is 0.002 of
-    `loss`, 0.005 of `val_loss` and 0.001 of the accuracies. `figures/README.md` says how.
+    A row for each epoch, from 1: `loss`, `accuracy`, `val_loss`, `val_accuracy`. One pixel is 0.002
+    of `loss`, 0.005 of `val_loss` and 0.001 of the accuracies. `figures/README.md` says how.
     """
     file = folder / "curves.csv"
-    curves = read_table(
-        file, columns=("model", "epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-    )
+    columns = ("model", "epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+    curves = read_table(file, columns=columns)
     curves = curves[curves["model"] == _known(model)]
     if curves.empty:
         raise ResultsError(f"{file.name} in {file.parent} has no row of {model}")
     return curves.drop(columns="model").set_index("epoch")
 
 
-def article_rates(model: str) -> list[float]:
-    """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
-
-    As far as the pixels of its picture tell: for the CRNN all of them; for the MFCC CNN up to epoch
-    19 and for the mel CNN up to epoch 22, from where the test loss changes by less than a pixel.
-    """
-    return plateau_rates(list(read_article_curves(model)["val_loss"]), PROFILES["article"].training)
-
-
-def plateau_rates(val_losses: list[float], training: TrainConfig) -> list[float]:
-    """Return the learning rate of each epoch that a sequence of validation losses leads to.
+def plateau_rates(val_losses: Sequence[float], training: TrainConfig) -> list[float]:
+    """Return the learning rate of each epoch, given the validation loss after each epoch.
 
     Keras's own callback decides, on a network of one weight.
     """
@@ -157,14 +128,49 @@ def plateau_rates(val_losses: list[float], training: TrainConfig) -> list[float]
     schedule.on_train_begin()
     rates = []
     for epoch, loss in enumerate(val_losses):
-        rates.append(float(f"{float(model.optimizer.learning_rate):.6g}"))  # kept as 32 bits
+        # Keras keeps 32 bits of a rate; six digits of it are the rate that was meant.
+        rates.append(float(f"{float(model.optimizer.learning_rate):.6g}"))
         schedule.on_epoch_end(epoch, {"val_loss": loss})
     return rates
 
 
+def article_rates(model: str) -> list[float]:
+    """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
+
+    For the CRNN these are all rates. For the MFCC CNN they are sure up to epoch 19, for the mel CNN
+    up to epoch 22: after that the test loss changes by less than a pixel of the picture.
+    """
+    return plateau_rates(list(read_article_curves(model)["val_loss"]), PROFILES["article"].training)
+
+
+@dataclass(frozen=True)
+class GivenRates:
+    """A schedule (`models.Recipe.schedule`) that gives each epoch its learning rate."""
+
+    rates: tuple[float, ...]
+    """From the first epoch on; the last one stays for all epochs that follow."""
+
+    def __post_init__(self) -> None:
+        if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
+            raise ArticleError(
+                f"rates must be positive, finite numbers, at least one, not {self.rates!r}"
+            )
+
+    def __call__(self, training: TrainConfig) -> keras.callbacks.Callback:
+        """Return the callback that sets the rates; `training` has no say."""
+        from keras.callbacks import LearningRateScheduler
+
+        return LearningRateScheduler(lambda epoch: self.rates[min(epoch, len(self.rates) - 1)])
+
+
+def replay_recipe(model: str) -> Recipe:
+    """Return a recipe of the article's with the learning rates of the article's own training."""
+    return replace(recipe_named(model), schedule=GivenRates(tuple(article_rates(model))))
+
+
 def _known(model: str) -> str:
-    if model not in _CONFUSION:
+    if model not in _MODELS:
         raise ArticleError(
-            f"the article has no model {model!r}, expected one of {', '.join(_CONFUSION)}"
+            f"the article has no model {model!r}, expected one of {', '.join(_MODELS)}"
         )
     return model

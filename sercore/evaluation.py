@@ -1,7 +1,7 @@
 """Numbers from predictions (chapters 5 to 8).
 
-Every function takes a table of predictions with a row per clip and the columns `path`, `corpus`,
-`emotion` (the truth) and `predicted`, as a `training.Run` holds it.
+Every function takes a table of predictions, as a `training.Run` holds it: a row for each clip, with
+the columns `path`, `corpus`, `emotion` (the truth) and `predicted`.
 """
 
 from __future__ import annotations
@@ -14,31 +14,30 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 from sklearn import metrics
 
+from sercore.config import SercoreError
 from sercore.corpora import CORPORA, EMOTIONS
+
+
+class EvaluationError(SercoreError, ValueError):
+    """Predictions that cannot be scored or compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How well a table of predictions agrees with the truth; all shares between 0 and 1.
-
-    Attributes
-    ----------
-    n : int
-        Clips.
-    accuracy, low, high : float
-        Share of clips predicted right, with its 95 % Wilson interval.
-    uar : float
-        Unweighted average recall: the mean over classes of the share predicted right.
-    macro_f1 : float
-        Mean over classes of the F1 score.
-    """
+    """How well a table of predictions agrees with the truth; all shares lie between 0 and 1."""
 
     n: int
+    """Clips."""
     accuracy: float
+    """Share of the clips that were predicted right."""
     low: float
+    """Lower end of its 95 % Wilson interval."""
     high: float
+    """Upper end."""
     uar: float
+    """Unweighted average recall: the mean over classes of the share predicted right."""
     macro_f1: float
+    """Mean of the classes' F1."""
 
     def __str__(self) -> str:
         return (
@@ -48,37 +47,17 @@ class Scores:
 
 
 def accuracy_interval(n_right: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson interval of a share.
+    """Return the lower and the upper end of the Wilson interval of a share (Wilson, 1927).
 
-    Parameters
-    ----------
-    n_right, n : int
-        Clips predicted right, and clips in all.
-    confidence : float
-        Between 0 and 1.
+    It covers what chance does when the clips are drawn. It does not cover what another seed, other
+    speakers or another corpus would do. No clips at all are an `EvaluationError`.
 
-    Returns
-    -------
-    low, high : float
-
-    Raises
-    ------
-    ValueError
-        If `n` is 0.
-
-    Notes
-    -----
-    Wilson (1927). It covers what chance does in drawing the clips, not what another seed, other
-    speakers or another corpus would do.
-
-    Examples
-    --------
     >>> low, high = accuracy_interval(5, 10)
     >>> print(f"{low:.3f} {high:.3f}")
     0.237 0.763
     """
     if n == 0:
-        raise ValueError("no clips, so there is no share to give an interval for")
+        raise EvaluationError("there are no clips to score; give at least one")
     interval = binomtest(n_right, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -86,25 +65,13 @@ def accuracy_interval(n_right: int, n: int, *, confidence: float = 0.95) -> tupl
 def score(predictions: pd.DataFrame) -> Scores:
     """Score predictions as a whole.
 
-    Classes that the truth does not hold are left out of the averages over classes.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-
-    Returns
-    -------
-    Scores
-
-    Raises
-    ------
-    ValueError
-        If there are no predictions.
+    A class without a clip is left out of the averages over classes. No clips at all are an
+    `EvaluationError`.
     """
-    truth, predicted = predictions["emotion"], predictions["predicted"]
-    n_right = int((truth == predicted).sum())
+    n_right = int((predictions["emotion"] == predictions["predicted"]).sum())
     low, high = accuracy_interval(n_right, len(predictions))
-    averages = per_class(predictions).loc[lambda table: table["clips"] > 0].mean()
+    classes = per_class(predictions)
+    averages = classes[classes["clips"] > 0].mean()
     return Scores(
         n=len(predictions),
         accuracy=n_right / len(predictions),
@@ -116,17 +83,9 @@ def score(predictions: pd.DataFrame) -> Scores:
 
 
 def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return precision, recall, F1 and the number of clips of each emotion.
+    """Return a row for each of `EMOTIONS`: `precision`, `recall`, `f1` and the number of `clips`.
 
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index `EMOTIONS`, columns `precision`, `recall`, `f1`, `clips`; 0 where a ratio has no
-        denominator.
+    A ratio whose denominator is 0 is 0.
     """
     values = metrics.precision_recall_fscore_support(
         predictions["emotion"], predictions["predicted"], labels=list(EMOTIONS), zero_division=0
@@ -136,87 +95,45 @@ def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_corpus(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores within each corpus.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per corpus present, in the order of `CORPORA`, with the fields of `Scores`.
-    """
+    """Return the scores within each corpus that occurs, in the order of `CORPORA`, others last."""
     groups = dict(list(predictions.groupby("corpus")))
     order = [name for name in CORPORA if name in groups] + sorted(set(groups) - set(CORPORA))
     return score_table({name: groups[name] for name in order}).rename_axis("corpus")
 
 
 def score_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Score several tables of predictions, a row each.
-
-    Parameters
-    ----------
-    tables : mapping
-        From a name to its predictions.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index the names, columns the fields of `Scores`.
-    """
+    """Score several tables of predictions: a row for each name, with the fields of `Scores`."""
     rows = {name: vars(score(predictions)) for name, predictions in tables.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Count how often each emotion was taken for each.
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-
-    Returns
-    -------
-    pandas.DataFrame, shape (7, 7)
-        Rows are the truth, columns the prediction, both in the order of `EMOTIONS`.
-    """
+    """Count how often each emotion was taken for each: shape (7, 7), rows are the truth."""
     counts = metrics.confusion_matrix(
         predictions["emotion"], predictions["predicted"], labels=list(EMOTIONS)
     )
     return confusion_table(counts)
 
 
+def confusion_table(counts: ArrayLike) -> pd.DataFrame:
+    """Name the rows (truth) and columns (prediction) of a confusion matrix of shape (7, 7)."""
+    index, columns = (pd.Index(EMOTIONS, name=name) for name in ("truth", "predicted"))
+    return pd.DataFrame(counts, index=index, columns=columns)
+
+
 def paired_test(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, float]:
-    """Compare two models on the same clips by the clips on which just one is right.
+    """Compare two models on the same clips by the clips on which just one of them is right.
 
-    Parameters
-    ----------
-    first, second : pandas.DataFrame
-        Predictions of the same clips, in any order.
-
-    Returns
-    -------
-    only_first, only_second : int
-        Clips that just the first, or just the second, predicts right.
-    p : float
-        Two-sided p value of McNemar's exact test; 1.0 where they never differ.
-
-    Raises
-    ------
-    ValueError
-        If the tables are not about the same clips.
+    Returns how many clips only the first predicts right, how many only the second, and the
+    two-sided p value of McNemar's exact test (1.0 where they never differ). The tables may be in
+    any order; tables of different clips are an `EvaluationError`.
     """
     right = [t.set_index("path").eval("emotion == predicted").sort_index() for t in (first, second)]
     if not right[0].index.equals(right[1].index):
-        raise ValueError("the two tables hold different clips; compare runs on the same split")
+        raise EvaluationError(
+            "the two tables hold different clips; compare runs that were tested on the same split"
+        )
     only_first = int((right[0] & ~right[1]).sum())
     only_second = int((right[1] & ~right[0]).sum())
     n = only_first + only_second
     return only_first, only_second, float(binomtest(only_first, n).pvalue) if n else 1.0
-
-
-def confusion_table(counts: ArrayLike) -> pd.DataFrame:
-    """Name the rows (truth) and columns (prediction) of a 7 x 7 confusion matrix."""
-    index, columns = (pd.Index(EMOTIONS, name=name) for name in ("truth", "predicted"))
-    return pd.DataFrame(counts, index=index, columns=columns)

@@ -1,7 +1,6 @@
-"""What comes with the repository: the published runs' results, predictions, histories (chapter 8).
+"""What comes with the repository: results, predictions and histories of its runs (chapter 8).
 
-Reading them needs neither TensorFlow nor a clip, so that every figure and every curve can be drawn
-again by anyone. `publish` writes them.
+Reading them needs neither TensorFlow nor a clip. `course.publishing` writes them.
 """
 
 from __future__ import annotations
@@ -11,27 +10,30 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sercore.config import REPOSITORY, SercoreError
 from sercore.corpora import EMOTIONS, LabelError, parse
+from sercore.store.files import sha256
 
 FIGURES = REPOSITORY / "figures"
-"""Folder of what is published, pictures included."""
+"""Folder of the published tables and pictures."""
 
 MODELS = REPOSITORY / "models"
 """Folder of the trained models."""
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
-"""Columns of a table of predictions that hold the model's probabilities."""
+"""Columns of a model's probabilities in a table of predictions."""
 
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
-"""Columns of a history; as in the article, the validation data is the test set."""
+"""Columns of a history. Those with `val_` are about the validation set of the run's split."""
+
 
 class ResultsError(SercoreError, ValueError):
-    """Published results that are not there or do not fit together."""
+    """Published results that are not there, do not fit together or cannot be published."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -46,136 +48,89 @@ class RunName:
         return f"{self.profile}-{self.model}-{self.seed}"
 
     def predictions_file(self, folder: Path = FIGURES) -> Path:
-        """Return where the predictions for the test clips lie."""
+        """Return the file of the predictions for the test clips."""
         return folder / "predictions" / f"{self}.csv.gz"
 
     def history_file(self, folder: Path = FIGURES) -> Path:
-        """Return where the history of the training lies."""
+        """Return the file of the history of the training."""
         return folder / "history" / f"{self}.csv"
 
 
+def results_file(folder: Path = FIGURES) -> Path:
+    """Return the file that has a row for each published run."""
+    return folder / "results.csv"
+
+
 def tables_digest(name: RunName, folder: Path = FIGURES) -> str:
-    """Return a hash of a run's published tables, by which its model file knows them.
+    """Return a hash of a run's predictions and history; the model file of the run holds it too.
 
-    Parameters
-    ----------
-    name : RunName
-    folder : path
-
-    Returns
-    -------
-    str
-        Of the predictions' and the history's bytes.
-
-    Raises
-    ------
-    ResultsError
-        If one of them is not there.
+    So tables of another run are noticed. A missing table is a `ResultsError`.
     """
     digest = hashlib.sha256()
     for file in (name.predictions_file(folder), name.history_file(folder)):
         try:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(bytes.fromhex(sha256(file)))
         except OSError as error:
             raise _unusable(file, str(error.strerror)) from error
     return digest.hexdigest()
 
 
-def results_file(folder: Path = FIGURES) -> Path:
-    """Return where the table of all published runs lies."""
-    return folder / "results.csv"
-
-
 def read_results(folder: Path = FIGURES) -> pd.DataFrame:
-    """Read the table of the published runs.
+    """Read the table of the published runs, a row each, sorted by profile, model and seed.
 
-    Parameters
-    ----------
-    folder : path
-        Where `results.csv` lies.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per run, as `publish.result_row` describes it; sorted by profile, model and seed.
-
-    Raises
-    ------
-    ResultsError
-        If there is no such file.
+    `figures/README.md` explains the columns. A missing table is a `ResultsError`.
     """
     key = ("profile", "model", "seed")
     return read_table(results_file(folder), columns=key, dtype={"python": "str"})
 
 
 def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
-    """Read what a published run answered for each test clip.
+    """Read a published run's answers for the test clips of its split.
 
-    Parameters
-    ----------
-    name : RunName
-    folder : path
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `training.Run.predictions`: `path`, `corpus`, `speaker`, `emotion` (the truth),
-        `predicted`, and the seven `PROBABILITIES`, which are rounded to six decimals.
-
-    Raises
-    ------
-    ResultsError
-        If this run was not published.
+    Columns: `path`, `corpus`, `speaker`, `emotion` (the truth), `predicted`, and the seven
+    `PROBABILITIES`, rounded to six decimals. A run that was not published is a `ResultsError`.
     """
     return read_predictions_file(name.predictions_file(folder))
 
 
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
-    """Read how the training of a published run went.
+    """Read how the training of a published run went: a row for each epoch, from 1.
 
-    Parameters
-    ----------
-    name : RunName
-    folder : path
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `training.Run.history`: a row per epoch, from 1.
-
-    Raises
-    ------
-    ResultsError
-        If this run was not published.
+    Columns: `HISTORY`. A run that was not published is a `ResultsError`.
     """
     return read_table(name.history_file(folder), columns=("epoch", *HISTORY)).set_index("epoch")
 
 
 def read_predictions_file(file: Path) -> pd.DataFrame:
-    stored = read_table(file, columns=("clip", "truth", *PROBABILITIES))
+    """Read a file of predictions, as `read_predictions` returns them."""
+    kept = read_table(file, columns=("clip", "truth", *PROBABILITIES))
     try:
-        return with_labels(stored)
+        return with_labels(kept)
     except LabelError as error:
         raise _unusable(file, str(error)) from error
 
 
-def with_labels(stored: pd.DataFrame) -> pd.DataFrame:
-    """Add to the stored columns what they imply."""
-    labels = [parse(path) for path in stored["clip"]]
-    columns = list(PROBABILITIES)
+def with_labels(kept: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of predictions from the columns of its file: `clip`, `truth`, `p_…`.
+
+    The file name of a clip tells its corpus and its speaker; the largest probability is the answer.
+    """
+    labels = [parse(path) for path in kept["clip"]]
+    probabilities = kept[list(PROBABILITIES)].reset_index(drop=True)
     table = pd.DataFrame(
         {
-            "path": stored["clip"].to_numpy(),
+            "path": kept["clip"].to_numpy(),
             "corpus": [label.corpus for label in labels],
             "speaker": [label.speaker for label in labels],
-            "emotion": stored["truth"].to_numpy(),
-            "predicted": np.array(EMOTIONS)[stored[columns].to_numpy().argmax(axis=1)],
+            "emotion": kept["truth"].to_numpy(),
+            "predicted": np.array(EMOTIONS)[probabilities.to_numpy().argmax(axis=1)],
         }
     )
-    return table.join(stored[columns].reset_index(drop=True))
+    return table.join(probabilities)
 
 
-def read_table(file: Path, *, columns: Sequence[str], **options) -> pd.DataFrame:
+def read_table(file: Path, *, columns: Sequence[str], **options: Any) -> pd.DataFrame:
+    """Read a CSV file that must have some columns; `options` are those of `pandas.read_csv`."""
     try:
         table = pd.read_csv(file, **options)
     except FileNotFoundError:
