@@ -1,4 +1,7 @@
-"""Draw, one function a picture: each takes axes or makes them, and returns the axes it drew on."""
+"""Pictures, one function each. A function draws on the axes that it is given, or makes some.
+
+It returns the axes that it drew on.
+"""
 
 from __future__ import annotations
 
@@ -37,30 +40,20 @@ def use_style() -> None:
     plt.rcParams["figure.dpi"] = figure_dpi()
 
 
-def _title(model: str) -> str:
-    return RECIPES[model].title if model in RECIPES else model
-
-
-def _colour(model: str) -> str:
-    return RECIPES[model].colour if model in RECIPES else "0.35"
-
-
 def _axes(ax: Axes | None, width: float = 7.0, height: float = 3.5) -> Axes:
     return ax if ax is not None else plt.subplots(figsize=(width, height), layout="tight")[1]
+
+
+def _title_and_colour(model: str) -> tuple[str, str]:
+    """Return those of the model's recipe; for a baseline, which has none, its name and grey."""
+    recipe = RECIPES.get(model)
+    return (recipe.title, recipe.colour) if recipe else (model, "0.35")
 
 
 def counts(clips: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how many clips each label has, as bars with their numbers (chapter 3).
 
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        With a column `emotion`; calm is drawn where it occurs.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    Calm has a bar only where it occurs.
     """
     ax = _axes(ax)
     present = [label for label in LABELS if label != "calm" or "calm" in set(clips["emotion"])]
@@ -76,20 +69,9 @@ def counts(clips: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def waveform(
     clip: np.ndarray, *, sample_rate: int, emotion: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw samples against time (chapter 3).
+    """Draw the samples of a clip against time (chapter 3).
 
-    Parameters
-    ----------
-    clip : numpy.ndarray, shape (n_samples,)
-    sample_rate : int
-        Hz.
-    emotion : str, optional
-        Gives the colour and the title.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    `sample_rate` is in Hz. `emotion` gives the colour and the title.
     """
     ax = _axes(ax, height=2.0)
     colour = EMOTION_COLOURS[emotion] if emotion else None
@@ -108,26 +90,11 @@ def spectrogram(
     limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a mel spectrogram or MFCCs against time, with a colour bar (chapters 3 and 4).
+    """Draw a mel spectrogram or MFCCs, shape (rows, frames), against time (chapters 3 and 4).
 
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (n_rows, n_frames)
-    config : AudioConfig
-        Its rate and hop give the time axis.
-    rows : {"mel", "coefficient"}
-        What a row is: a mel band, labelled in Hz, or a numbered coefficient.
-    unit : str
-        Label of the colour bar.
-    title : str
-    limits : tuple of float, optional
-        Values that get the darkest and the brightest colour, to compare pictures; the least and
-        the greatest of `values` without it.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    `rows` says what a row is: "mel", a band, labelled in Hz, or "coefficient". The rate and the hop
+    of `config` give the time axis. `unit` stands at the colour bar. `limits` are the values of the
+    darkest and the brightest colour; with the same limits, pictures can be compared.
     """
     ax = _axes(ax)
     image = librosa.display.specshow(
@@ -154,29 +121,13 @@ def spectrogram(
 
 
 def by_emotion(table: pd.DataFrame, column: str, *, unit: str = "", ax: Axes | None = None) -> Axes:
-    """Draw how one measure is spread within each emotion, as boxes (chapter 3).
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With `emotion` and `column`.
-    column : str
-        The measure.
-    unit : str
-        Unit of the measure, for the axis.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-    """
+    """Draw how a column of `table` is spread within each emotion, as boxes (chapter 3)."""
     ax = _axes(ax)
-    present = [label for label in LABELS if label in set(table["emotion"])]
     sns.boxplot(
         table,
         x=column,
         y="emotion",
-        order=present,
+        order=[label for label in LABELS if label in set(table["emotion"])],
         hue="emotion",
         palette=EMOTION_COLOURS,
         legend=False,
@@ -188,25 +139,18 @@ def by_emotion(table: pd.DataFrame, column: str, *, unit: str = "", ax: Axes | N
     return ax
 
 
-def history(table: pd.DataFrame, *, measure: str = "loss", ax: Axes | None = None) -> Axes:
-    """Draw a measure over the epochs, on the training and on the test clips (chapter 5).
+def history(
+    table: pd.DataFrame, *, measure: str = "loss", valid: str = "test clips", ax: Axes | None = None
+) -> Axes:
+    """Draw a measure of a run's history over the epochs, "loss" or "accuracy" (chapter 5).
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A run's history.
-    measure : {"loss", "accuracy"}
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-        The epoch whose weights were kept is marked; the test loss chose it.
+    `valid` names the validation set in the legend: in the article's split it is the test set. The
+    epoch whose weights were kept is marked: the one with the least validation loss.
     """
     ax = _axes(ax)
-    # One ink, for a colour means a model in other pictures.
+    # One ink, because in other pictures a colour means a model.
     ax.plot(table.index, table[measure], color="0.15", linestyle="--", label="training clips")
-    ax.plot(table.index, table[f"val_{measure}"], color="0.15", label="test clips")
+    ax.plot(table.index, table[f"val_{measure}"], color="0.15", label=valid)
     best = table["val_loss"].idxmin()
     ax.axvline(best, color="0.4", linestyle=":", label=f"kept: epoch {best}")
     ax.set(xlabel="epoch", ylabel=measure)
@@ -220,45 +164,25 @@ def losses(
 ) -> Axes:
     """Draw the training loss of several trainings of one model over the epochs (chapter 8).
 
-    Parameters
-    ----------
-    article : pandas.DataFrame
-        As `published.read_article_curves` returns it.
-    ours : dict of str to pandas.DataFrame
-        Histories; the keys go into the legend.
-    model : str
-        One of `RECIPES`.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-        The article's as black dots, ours as lines in the model's colour.
+    The article's curve (`article.read_article_curves`) is black dots; the histories of our own
+    runs, by their label in the legend, are lines in the model's colour.
     """
     ax = _axes(ax)
+    title, colour = _title_and_colour(model)
     for (label, table), style in zip(ours.items(), cycle(("-", "--", ":", "-.")), strict=False):
-        ax.plot(table.index, table["loss"], style, color=RECIPES[model].colour, label=label)
-    # Dots alone, and on top, so that a line that they lie on is still seen.
+        ax.plot(table.index, table["loss"], style, color=colour, label=label)
+    # Dots alone, and on top, so that a line below them can still be seen.
     ax.plot(article.index, article["loss"], "o", color="0.15", ms=3, label="article")
-    ax.set(title=RECIPES[model].title, xlabel="epoch", ylabel="training loss")
+    ax.set(title=title, xlabel="epoch", ylabel="training loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return ax
 
 
 def confusion(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix: shares of each true class, with the counts written in (chapter 5).
+    """Draw a confusion matrix (`evaluation.confusion`), its counts written in (chapter 5).
 
-    Parameters
-    ----------
-    table : pandas.DataFrame, shape (7, 7)
-        As `evaluation.confusion` returns it.
-    title : str
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    Colours are shares of each true class.
     """
     ax = _axes(ax, 7.0, 5.5)
     shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
@@ -282,130 +206,84 @@ def confusion(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -
 def comparison(
     scores: pd.DataFrame, *, reference: pd.Series | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw each model's accuracy with its interval, beside a reference (chapter 8).
+    """Draw the accuracy of each row of `evaluation.score_table` with its interval (chapter 8).
 
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        As `evaluation.score_table` returns it, indexed by model.
-    reference : pandas.Series, optional
-        The article's accuracies, indexed by model.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
+    `reference` holds the article's accuracies by model. A model that it lacks has no diamond.
     """
     ax = _axes(ax, height=0.6 * len(scores) + 1.5)
-    for y, (name, row) in enumerate(scores.iterrows()):
-        error = [[100 * (row["accuracy"] - row["low"])], [100 * (row["high"] - row["accuracy"])]]
-        colour = _colour(name)
-        ax.errorbar(100 * row["accuracy"], y, xerr=error, fmt="o", color=colour, capsize=4)
-    if reference is not None:
-        known = reference.reindex(scores.index)
-        ax.plot(100 * known, range(len(scores)), "D", mfc="none", mec="0.2", ls="", label="article")
-        ax.legend()
-    titles = [_title(name) for name in scores.index]
-    ax.set_yticks(range(len(scores)), titles)
-    ax.invert_yaxis()
-    ax.margins(y=0.25)
+    rows = [(name, _title_and_colour(name)[0], scores.loc[[name]]) for name in scores.index]
+    _dots(ax, rows, reference, margin=0.25, capsize=4)
     ax.set(xlabel="accuracy in %, with 95 % interval")
     return ax
 
 
 def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy of every published run beside the article's (chapter 8).
+    """Draw the accuracy of every run in `results` beside the article's (chapter 8).
 
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        As `published.read_results` returns it.
-    reference : pandas.Series
-        The article's accuracies, indexed by model.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-        A row per model and profile; a dot with its 95 % interval for each seed.
+    A row for each model and profile; a dot with its 95 % interval for each seed. `reference` is
+    that of `comparison`.
     """
-    groups = [
-        (model, profile, group)
-        for model in RECIPES
-        for profile, group in results[results["model"] == model].groupby("profile")
+    results = results.rename(columns={"accuracy_low": "low", "accuracy_high": "high"})
+    rows = [
+        (model, f"{recipe.title}, {profile}", runs)
+        for model, recipe in RECIPES.items()
+        for profile, runs in results[results["model"] == model].groupby("profile")
     ]
-    ax = _axes(ax, height=0.5 * len(groups) + 1.5)
-    for y, (model, _, group) in enumerate(groups):
-        # Seeds stand a little above each other.
-        places = y + 0.18 * (np.arange(len(group)) - (len(group) - 1) / 2)
-        accuracy = 100 * group["accuracy"]
-        error = [accuracy - 100 * group["accuracy_low"], 100 * group["accuracy_high"] - accuracy]
-        colour = RECIPES[model].colour
-        ax.errorbar(accuracy, places, xerr=error, fmt="o", ms=5, color=colour, capsize=3)
-        label = "article" if y == 0 else None
-        ax.plot(100 * reference[model], y, "D", mfc="none", mec="0.2", ls="", label=label)
-    titles = [f"{RECIPES[model].title}, {profile}" for model, profile, _ in groups]
-    ax.set_yticks(range(len(groups)), titles)
-    ax.invert_yaxis()
-    ax.margins(y=0.15)
+    ax = _axes(ax, height=0.5 * len(rows) + 1.5)
+    _dots(ax, rows, reference, margin=0.15, ms=5, capsize=3)
     ax.set(xlabel="accuracy in %, a dot per seed, with 95 % interval")
-    ax.legend(loc="best")
     return ax
 
 
-def _grouped_bars(
-    tables: dict[str, pd.DataFrame], column: str, groups: list[str], ax: Axes
+_Row = tuple[str, str, pd.DataFrame]  # a model, its title and the scores of its runs
+
+
+def _dots(
+    ax: Axes, rows: list[_Row], reference: pd.Series | None, *, margin: float, **style: float
 ) -> None:
-    """Draw a bar for each model in each group of its table."""
-    width = 0.8 / len(tables)
-    for i, (name, table) in enumerate(tables.items()):
-        x = np.arange(len(groups)) + (i - (len(tables) - 1) / 2) * width
-        label, colour = _title(name), _colour(name)
-        ax.bar(x, table[column].reindex(groups), width, color=colour, label=label)
-    ax.legend(ncols=len(tables), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    """Draw a dot with its interval for each run, and the article's figure as a diamond."""
+    for y, (model, _, table) in enumerate(rows):
+        # Seeds stand a little above each other.
+        places = y + 0.18 * (np.arange(len(table)) - (len(table) - 1) / 2)
+        accuracy, low, high = (100 * table[column] for column in ("accuracy", "low", "high"))
+        error, colour = [accuracy - low, high - accuracy], _title_and_colour(model)[1]
+        ax.errorbar(accuracy, places, xerr=error, fmt="o", color=colour, **style)
+    if reference is not None:
+        known = 100 * reference.reindex([model for model, _, _ in rows])
+        ax.plot(known, range(len(rows)), "D", mfc="none", mec="0.2", ls="", label="article")
+        ax.legend()
+    ax.set_yticks(range(len(rows)), [title for _, title, _ in rows])
+    ax.invert_yaxis()
+    ax.margins(y=margin)
 
 
 def class_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
-    """Draw the F1 of each emotion for several models side by side (chapter 8).
-
-    Parameters
-    ----------
-    tables : dict
-        From model to what `evaluation.per_class` returns.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-    """
+    """Draw each emotion's F1 (`evaluation.per_class`) for several models, by name (chapter 8)."""
     ax = _axes(ax)
-    _grouped_bars(tables, "f1", list(EMOTIONS), ax)
+    _grouped_bars({model: table["f1"] for model, table in tables.items()}, list(EMOTIONS), ax)
     ax.set_xticks(range(len(EMOTIONS)), EMOTIONS, rotation=20)
     ax.set(ylabel="F1", ylim=(0, 1))
     return ax
 
 
 def corpus_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy within each corpus for several models side by side (chapter 8).
-
-    Parameters
-    ----------
-    tables : dict
-        From model to what `evaluation.per_corpus` returns.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-    """
+    """Draw the accuracy within each corpus (`evaluation.per_corpus`) for several models."""
     ax = _axes(ax)
     first = next(iter(tables.values()))
-    percent = {
-        model: table.assign(accuracy=100 * table["accuracy"]) for model, table in tables.items()
-    }
-    _grouped_bars(percent, "accuracy", list(first.index), ax)
+    percent = {model: 100 * table["accuracy"] for model, table in tables.items()}
+    _grouped_bars(percent, list(first.index), ax)
     titles = [CORPORA[name].title if name in CORPORA else name for name in first.index]
     labels = [f"{title}\n{n} clips" for title, n in zip(titles, first["n"], strict=True)]
     ax.set_xticks(range(len(labels)), labels)
     ax.set(ylabel="accuracy in %", ylim=(0, 100))
     return ax
+
+
+def _grouped_bars(columns: dict[str, pd.Series], groups: list[str], ax: Axes) -> None:
+    """Draw a bar for each model in each group."""
+    width = 0.8 / len(columns)
+    for i, (name, column) in enumerate(columns.items()):
+        x = np.arange(len(groups)) + (i - (len(columns) - 1) / 2) * width
+        label, colour = _title_and_colour(name)
+        ax.bar(x, column.reindex(groups), width, color=colour, label=label)
+    ax.legend(ncols=len(columns), loc="lower center", bbox_to_anchor=(0.5, 1.0))
