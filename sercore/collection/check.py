@@ -9,26 +9,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from sercore import manifest as notes
 from sercore.collection import checksums
 from sercore.config import SercoreError
-from sercore.corpora import CORPORA, LabelError
+from sercore.corpora import CORPORA, DECLARATION, corpora_in
 from sercore.demo.render import is_demo
-from sercore.manifest import (
-    CONFLICT,
-    COPY,
-    SILENT,
-    SKIPPED,
-    TWIN,
-    UNKNOWN,
-    UNUSABLE,
-    build_manifest,
-)
-from sercore.own import DECLARATION, corpora_in
 
 STATUSES = ("found", "missing", "changed", "unknown", "duplicate", "unusable", "skipped")
 """What `check_files` says of a file or a clip."""
 
-_OF_NOTE = {UNUSABLE: "unusable", UNKNOWN: "unknown", COPY: "duplicate", SKIPPED: "skipped"}
+_OF_NOTE = {
+    notes.UNUSABLE: "unusable",
+    notes.UNKNOWN: "unknown",
+    notes.COPY: "duplicate",
+    notes.SKIPPED: "skipped",
+}
 _WRONG = ("missing", "changed", "unusable")
 
 
@@ -50,10 +45,8 @@ def check_files(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFr
         names = {sha256: name for name, (_, sha256) in reference.items()}
         seen = set()
         for path, sha256, note in zip(group["path"], group["sha256"], group["note"], strict=True):
-            name = path.rsplit("/", 1)[-1]
-            if reference and name not in reference:
-                name = _clip_name(corpus, path)
-            status, detail = _status(note, bool(reference), sha256, reference.get(name))
+            name = checksums.clip_name(corpus, path) if reference else ""
+            status, detail = _status(note, sha256, name, reference)
             if status != "unknown":
                 seen.add(name)
             elif sha256 in names:
@@ -64,25 +57,13 @@ def check_files(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFr
     return pd.DataFrame(rows, columns=["corpus", "status", "path", "detail"])
 
 
-def _clip_name(corpus: str, path: str) -> str:
-    """Return the name as the corpus spells it, or "" if the corpus has no such name."""
-    try:
-        return CORPORA[corpus].parse(path).name
-    except LabelError:
-        return ""
-
-
-def _status(
-    note: str, compare: bool, sha256: str, reference: tuple[str, str] | None
-) -> tuple[str, str]:
+def _status(note: str, sha256: str, name: str, reference: checksums.Published) -> tuple[str, str]:
     for kind, status in _OF_NOTE.items():
         if note.startswith(kind):
             return status, note.removeprefix(f"{kind}: ")
-    if not compare:
-        return "found", note
-    if reference is None:
+    if reference and name not in reference:
         return "unknown", "no clip of this name was published"
-    if sha256 != reference[1]:
+    if reference and sha256 != reference[name][1]:
         return "changed", "its bytes are not the published ones"
     return "found", note
 
@@ -101,7 +82,7 @@ def check_manifest(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.Dat
     complete = [0 if synthetic else len(checksums.published(name)) for name in order]
     table.insert(0, "complete", pd.array(complete, dtype="Int64"))
     table.loc[table["complete"] == 0, ["complete", "missing", "changed"]] = pd.NA
-    for kind in (SILENT, CONFLICT, TWIN):
+    for kind in (notes.SILENT, notes.CONFLICT, notes.TWIN):
         noted = manifest.loc[manifest["note"].str.startswith(kind), "corpus"]
         table[kind] = noted.value_counts().reindex(order, fill_value=0)
     return table.rename_axis("corpus").rename_axis(None, axis=1)
@@ -112,9 +93,8 @@ class Check:
     """What a data folder holds, compared with what was published."""
 
     counts: pd.DataFrame
-    """As `check_manifest` returns it."""
+    """As `check_manifest` returns it; `files` is as `check_files` returns it."""
     files: pd.DataFrame
-    """As `check_files` returns it."""
     synthetic: bool
     """Whether the folder holds the demo corpora."""
     remarks: tuple[str, ...]
@@ -138,13 +118,10 @@ class Check:
 
 
 def _names(group: pd.DataFrame, shown: int | None) -> list[str]:
-    rows = group.head(len(group) if shown is None else shown)
-    lines = [
-        f"  {path}: {detail}" if detail else f"  {path}"
-        for path, detail in zip(rows["path"], rows["detail"], strict=True)
-    ]
-    rest = len(group) - len(rows)
-    return lines + [f"  and {rest} more"] * bool(rest)
+    pairs = zip(group["path"], group["detail"], strict=True)
+    names = ["  " + ": ".join(filter(None, pair)) for pair in pairs]
+    rest = len(names) - len(names[:shown])
+    return names[:shown] + [f"  and {rest} more"] * bool(rest)
 
 
 def check_data(root: str | os.PathLike[str]) -> Check:
@@ -153,7 +130,7 @@ def check_data(root: str | os.PathLike[str]) -> Check:
     Every file is hashed anew, because size and time do not show every damage.
     """
     root = Path(root)
-    manifest = build_manifest(root, fresh=True)
+    manifest = notes.build_manifest(root, fresh=True)
     synthetic = is_demo(root)
     return Check(
         counts=check_manifest(manifest, synthetic=synthetic),

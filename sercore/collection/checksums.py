@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import csv
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
+from pathlib import Path, PurePath
 
-from sercore.corpora import CORPORA
+from sercore.corpora import CORPORA, LabelError
+from sercore.store.files import sha256
+
+Published = dict[str, tuple[str, str]]
+"""From a clip's name to its path in Kaggle's archive and its SHA-256."""
 
 
 @cache
-def published(corpus: str) -> dict[str, tuple[str, str]]:
-    """Return the published clips of a corpus.
-
-    Parameters
-    ----------
-    corpus : str
-        A key of `CORPORA`.
-
-    Returns
-    -------
-    dict
-        From a clip's name, as `Labels.name` spells it, to its path in Kaggle's archive and the
-        SHA-256 of its bytes. Empty for a corpus that is not one of `CORPORA`.
-    """
+def published(corpus: str) -> Published:
+    """Return a corpus's published clips; there are none of a corpus that is not in `CORPORA`."""
     if corpus not in CORPORA:
         return {}
-    parse = CORPORA[corpus].parse
-    return {
-        parse(path).name: (path, sha256)
-        for path, sha256 in _rows()
-        if path.startswith(f"{corpus}/")
-    }
+    rows = (row for row in _rows() if row[0].startswith(f"{corpus}/"))
+    return {clip_name(corpus, path): (path, digest) for path, digest in rows}
 
 
 @cache
 def _rows() -> tuple[tuple[str, str], ...]:
     data = resources.files("sercore").joinpath("data/index.csv.gz").read_bytes()
     _, *rows = csv.reader(gzip.decompress(data).decode().splitlines())
-    return tuple((path, sha256) for path, sha256 in rows)
+    return tuple((path, digest) for path, digest in rows)
+
+
+def clip_name(corpus: str, path: str | PurePath) -> str:
+    """Return a clip's name as its corpus spells it, or "" if the corpus has no such name."""
+    try:
+        return CORPORA[corpus].parse(path).name
+    except LabelError:
+        return ""
+
+
+def changed(corpus: str, folder: Path) -> set[str]:
+    """Return the names of clips below a folder whose bytes are not the published ones.
+
+    Files with other names are passed over. An `OSError` if a file cannot be read.
+    """
+    reference = published(corpus)
+    names = {path: clip_name(corpus, path) for path in folder.rglob("*.[wW][aA][vV]") if reference}
+    clips = [path for path, name in names.items() if name in reference]
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+        digests = pool.map(sha256, clips)
+    pairs = zip(clips, digests, strict=True)
+    return {names[path] for path, digest in pairs if digest != reference[names[path]][1]}

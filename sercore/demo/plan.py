@@ -55,9 +55,7 @@ class Studio:
     sample_rate: int
     """Native rate in Hz."""
     language: str
-    """espeak-ng language."""
     words_per_minute: int
-    """Rate of the neutral voice."""
     level: float
     """Level of neutral speech without its silences, in dB below full scale."""
     noise: float
@@ -65,33 +63,24 @@ class Studio:
     slope: float
     """Slope of the noise spectrum in dB per octave; 0 is white."""
     lead: Sequence[float]
-    """Shortest and longest silence before the speech, in seconds."""
+    """Shortest and longest silence before the speech, in seconds; `trail` is after it."""
     trail: Sequence[float]
-    """Shortest and longest silence after the speech, in seconds."""
     voices: Mapping[str, Voice]
     """From the corpus's speaker code to the voice."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One clip to make."""
+    """One clip to make: who says what, and how."""
 
     path: str
     """Where it goes below the root, with forward slashes."""
     corpus: str
-    """Key of `STUDIOS`."""
     speaker: str
-    """Key of the studio's voices."""
     emotion: str
-    """Key of `RULES`."""
     strength: float
-    """Factor on the rule."""
+    """Factor on the emotion's rule."""
     text: str
-    """What is said."""
-
-
-def _studio(voices: Mapping[str, dict], **settings: object) -> Studio:
-    return Studio(voices={code: Voice(**voice) for code, voice in voices.items()}, **settings)
 
 
 _DATA = tomllib.loads(resources.files("sercore").joinpath("data/demo.toml").read_text("utf-8"))
@@ -101,11 +90,14 @@ RULES = {emotion: Prosody(**rule) for emotion, rule in _DATA["rules"].items()}
 """What each emotion does to the voice: the centre of its class."""
 SPREAD = Prosody(**_DATA["spread"])
 """Standard deviation of each value from clip to clip."""
-HABIT: float = _DATA["habit"]["size"]
+HABIT: float = _DATA["habit"]
 """How much each speaker differs from the others with each emotion, in units of `SPREAD`."""
 STRENGTHS: Mapping[str, float] = _DATA["strengths"]
 """Factor on the rule for the intensities that CREMA-D and RAVDESS ask of their actors."""
-STUDIOS = {name: _studio(**settings) for name, settings in _DATA["studios"].items()}
+STUDIOS = {
+    name: Studio(**studio | {"voices": {c: Voice(**v) for c, v in studio["voices"].items()}})
+    for name, studio in _DATA["studios"].items()
+}
 """How each corpus was recorded, and by whom: about eight voices where the real one has many."""
 SILENT: str = _AWKWARD["silent"]
 """The clip without sound, one with two channels, one at 96 kHz: as some of the real ones are."""
@@ -113,6 +105,8 @@ STEREO: str = _AWKWARD["stereo"]
 ODD_RATE: str = _AWKWARD["odd_rate"]
 COPIES: Mapping[str, str] = _AWKWARD["copies"]
 """Clips that hold the bytes of another, as in the real corpora: copy to original."""
+NOTICE: str = _DATA["notice"]
+"""The beginning of the file that marks a folder of demo corpora."""
 
 
 def plan() -> list[Clip]:

@@ -17,19 +17,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from sercore.demo.plan import (
-    COPIES,
-    ODD_RATE,
-    SILENT,
-    STEREO,
-    STUDIOS,
-    Clip,
-    Prosody,
-    draw_prosody,
-    plan,
-    random_for,
-    utterance,
-)
+from sercore.demo import plan as planned
+from sercore.demo.plan import STUDIOS, Clip, Prosody
 from sercore.demo.speak import SAMPLE_RATE, DemoError, speak_all
 from sercore.store.files import write_whole
 
@@ -42,21 +31,6 @@ RECIPE = 1
 # One actor's clips lie in two folders, as all of the real RAVDESS do.
 _TWICE, _SECOND_COPIES = "ravdess/Actor_01/", "ravdess/audio_speech_actors_01-24/Actor_01/"
 
-_HEAD = """\
-SYNTHETIC SPEECH: nobody speaks in these clips.
-
-They were computed by sercore.demo with the speech synthesiser espeak-ng, which is free
-software under the GNU General Public License 3 or later
-(https://github.com/espeak-ng/espeak-ng). Its voices were changed by rules of thumb for
-each emotion. Folders and file names follow CREMA-D, RAVDESS, TESS and SAVEE; no
-recording of theirs is among them. A result obtained here shows that a program runs. It
-says nothing about people, about emotions, or about the real corpora.
-
-A few clips are awkward on purpose: one is silent, one stereo, one at 96 kHz, one stands
-under two labels, one under two names, and one actor's clips lie in two folders.
-
-"""
-
 
 def is_demo(root: str | os.PathLike[str]) -> bool:
     """Return whether a folder is marked as holding demo corpora."""
@@ -65,7 +39,7 @@ def is_demo(root: str | os.PathLike[str]) -> bool:
 
 def native_rate(clip: Clip) -> int:
     """Return the sample rate in Hz at which a clip is stored."""
-    return 96_000 if clip.path == ODD_RATE else STUDIOS[clip.corpus].sample_rate
+    return 96_000 if clip.path == planned.ODD_RATE else STUDIOS[clip.corpus].sample_rate
 
 
 def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -> np.ndarray:
@@ -76,7 +50,7 @@ def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -
     `STEREO`; int16, at the rate of `native_rate`. The seed is that of the silences and the noise.
     """
     studio, sample_rate = STUDIOS[clip.corpus], native_rate(clip)
-    rng = random_for(f"{clip.path} recording", seed=seed)
+    rng = planned.random_for(f"{clip.path} recording", seed=seed)
     audible = np.flatnonzero(np.abs(spoken.astype(np.int32)) > 0.01 * np.abs(spoken).max())
     speech = spoken[audible[0] : audible[-1] + 1].astype(np.float32)
     fade = np.minimum(1, np.arange(len(speech), dtype=np.float32) / 100)
@@ -87,9 +61,9 @@ def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -
     noise = rng.standard_normal(lead + len(speech) + trail, dtype=np.float32)
     recording = _at_level(_tilt(noise, studio.slope, sample_rate, low=40), studio.noise)
     recording[lead : lead + len(speech)] += _at_level(speech, level)
-    if clip.path == SILENT:
+    if clip.path == planned.SILENT:
         recording[:] = 0
-    if clip.path == STEREO:
+    if clip.path == planned.STEREO:
         # Not quite equal channels, as from two microphones, so that taking one is a choice.
         recording = np.stack([recording, 0.8 * recording], axis=1)
     # An angry voice may overload; it is turned down where the real recordings clip.
@@ -125,18 +99,17 @@ def make_demo_corpora(
     if seed < 0:
         raise DemoError(f"seed must be at least 0, not {seed}")
     root = Path(root).expanduser().resolve()
-    clips = plan() if clips is None else clips
+    clips = planned.plan() if clips is None else clips
     copies = _copies(clips)
     files = sorted([*(clip.path for clip in clips), *copies])
-    marker = f"{_HEAD}recipe: {RECIPE}\nseed: {seed}\n\nFiles:\n" + "".join(f"{f}\n" for f in files)
+    listed = "".join(f"{path}\n" for path in files)
+    marker = f"{planned.NOTICE}recipe: {RECIPE}\nseed: {seed}\n\nFiles:\n{listed}"
     # Before the lock too: a finished set may lie where we cannot write, and beside a folder that
     # is not ours we leave nothing, not even a lock.
-    _refuse_foreign(root)
     if _is_complete(root, marker, files):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(root.with_name(f".{root.name}.lock")):
-        _refuse_foreign(root)
         if _is_complete(root, marker, files):  # another process made it while we waited
             return root
         # Fixed names: what a crash left behind is found and cleared by the next run.
@@ -157,30 +130,20 @@ def make_demo_corpora(
 def _copies(clips: Sequence[Clip]) -> dict[str, str]:
     """Return every copy and its original: the awkward ones and one actor's second copies."""
     paths = [clip.path for clip in clips]
-    awkward = {copy: original for copy, original in COPIES.items() if original in paths}
+    awkward = {copy: original for copy, original in planned.COPIES.items() if original in paths}
     twice = [path for path in paths if path.startswith(_TWICE)]
     return awkward | {path.replace(_TWICE, _SECOND_COPIES): path for path in twice}
 
 
 def _is_complete(root: Path, marker: str, files: Sequence[str]) -> bool:
-    return (
-        is_demo(root)
-        and (root / MARKER).read_text(encoding="utf-8", errors="replace") == marker
-        and all((root / path).is_file() and (root / path).stat().st_size > 0 for path in files)
-    )
-
-
-def _refuse_foreign(root: Path) -> None:
-    """Raise unless everything in `root` is known to have been made by this module."""
+    """Tell whether the set is there; refuse a folder with anything that was not made here."""
     if not root.exists():
-        return
+        return False
     advice = "Choose another folder for the demo corpora, or move it away; nothing was changed."
     if not root.is_dir():
         raise DemoError(f"{root} is a file. {advice}")
-    known = {MARKER}
-    if is_demo(root):
-        text = (root / MARKER).read_text(encoding="utf-8", errors="replace")
-        known.update(text.partition("\nFiles:\n")[2].splitlines())
+    there = (root / MARKER).read_text("utf-8", errors="replace") if is_demo(root) else ""
+    known = {MARKER, *there.partition("\nFiles:\n")[2].splitlines()}
     for path in sorted(root.rglob("*")):
         # Files that desktops leave behind are nobody's work.
         if path.name in {".DS_Store", "Thumbs.db", "desktop.ini"}:
@@ -188,13 +151,14 @@ def _refuse_foreign(root: Path) -> None:
         name = path.relative_to(root).as_posix()
         if name not in known and (path.is_symlink() or not path.is_dir()):
             raise DemoError(f"{root} holds {name}, which is not a demo clip. {advice}")
+    paths = [root / name for name in files]
+    return there == marker and all(path.is_file() and path.stat().st_size for path in paths)
 
 
 def _fill(folder: Path, clips: Sequence[Clip], copies: Mapping[str, str], seed: int) -> None:
     """Speak, render and write all clips below `folder`."""
-    prosodies = [draw_prosody(clip, seed=seed) for clip in clips]
-    said = [utterance(clip, prosody) for clip, prosody in zip(clips, prosodies, strict=True)]
-    spoken = speak_all(said, seed=seed)
+    prosodies = [planned.draw_prosody(clip, seed=seed) for clip in clips]
+    spoken = speak_all(list(map(planned.utterance, clips, prosodies)), seed=seed)
     for clip, prosody, samples in zip(clips, prosodies, spoken, strict=True):
         path = folder / clip.path
         path.parent.mkdir(parents=True, exist_ok=True)

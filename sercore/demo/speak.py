@@ -28,9 +28,8 @@ SAMPLE_RATE = 22_050
 # From espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-)
+_SAMPLES = ctypes.POINTER(ctypes.c_short)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, _SAMPLES, ctypes.c_int, ctypes.c_void_p)
 
 
 class DemoError(SercoreError, RuntimeError):
@@ -69,11 +68,8 @@ def speak_all(utterances: Sequence[Mapping[str, object]], *, seed: int = 0) -> l
     return np.split(samples, ends[:-1])
 
 
-# --- The process that speaks ----------------------------------------------------------------------
-
-
 class Speaker:
-    """espeak-ng, loaded and seeded: one per process."""
+    """espeak-ng, loaded and seeded, in the process that speaks."""
 
     def __init__(self, seed: int) -> None:
         try:
@@ -124,9 +120,8 @@ class Speaker:
         languages = {path.name.lower() for path in (self._data / "lang" / "gmw").glob("en*")}
         variants = {path.name for path in (self._data / "voices" / "!v").iterdir()}
         language, _, variant = voice.partition("+")
-        for what, name, known in (
-            ("language", language, languages),
-            ("variant", variant, variants),
+        for what, name, known in zip(
+            ("language", "variant"), (language, variant), (languages, variants), strict=True
         ):
             if name not in known:
                 raise DemoError(
@@ -140,17 +135,11 @@ class Speaker:
             raise DemoError(f"espeak-ng answered {status} to {what!r}")
 
 
-def main(path: str) -> None:
-    """Speak the request on standard input into an `.npz` of `samples` and `lengths`."""
-    target = Path(path).absolute()
-    request = json.load(sys.stdin)
-    speaker = Speaker(request["seed"])
-    spoken = [speaker.say(**utterance) for utterance in request["utterances"]]
-    np.savez(target, samples=np.concatenate(spoken), lengths=[len(x) for x in spoken])
-
-
 if __name__ == "__main__":
+    target, request = Path(sys.argv[1]).absolute(), json.load(sys.stdin)
     try:
-        main(sys.argv[1])
+        speaker = Speaker(request["seed"])
+        said = [speaker.say(**utterance) for utterance in request["utterances"]]
     except DemoError as error:
         sys.exit(str(error))
+    np.savez(target, samples=np.concatenate(said), lengths=[len(samples) for samples in said])
