@@ -18,7 +18,7 @@ from sercore.corpora import CORPORA
 from sercore.demo.render import DemoError
 from sercore.manifest import ManifestError
 from sercore.models import RECIPES
-from sercore.own import DeclarationError
+from sercore.corpora import DeclarationError
 from sercore.store.files import write_whole
 from sercore.workspace import NoDataError, Workspace, open_workspace
 

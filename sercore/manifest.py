@@ -12,8 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from sercore.collection.checksums import published
-from sercore.corpora import CORPORA, LabelError
-from sercore.own import SKIP, AnyCorpus, corpora_in
+from sercore.corpora import CORPORA, SKIP, Corpus, LabelError, corpora_in
 from sercore.store.files import write_whole
 from sercore.store.scan import Entry, Facts, facts_of, find_files, inspect_file
 from sercore.workspace import check_root
@@ -103,7 +102,7 @@ def build_manifest(root: str | os.PathLike) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_DTYPES)
 
 
-def _row(entry: Entry, facts: Facts, corpus: AnyCorpus) -> dict[str, object]:
+def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, object]:
     """Combine what the file name says with what the bytes say."""
     row = dict.fromkeys(COLUMNS, "") | {"path": entry.path, "corpus": corpus.name, "age": None}
     row |= {"seconds": facts.seconds, "sample_rate": facts.sample_rate, "sha256": facts.sha256}

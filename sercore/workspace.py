@@ -11,7 +11,7 @@ from pathlib import Path
 from sercore.config import Profile, cache_dir, load_profile
 from sercore.corpora import CORPORA
 from sercore.demo.render import is_demo, make_demo_corpora
-from sercore.own import DECLARATION, corpora_in
+from sercore.corpora import DECLARATION, corpora_in
 
 _SHOWN_VERSIONS = ("tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 

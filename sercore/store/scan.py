@@ -24,55 +24,35 @@ from sercore.store.files import write_whole
 _CLUTTER = {"thumbs.db", "desktop.ini", "corpus.toml"}  # and everything that begins with a dot
 # Control characters, and lone surrogates: what bytes that are not UTF-8 become in a name.
 _NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_LOUDEST = 1e6  # a power computed from much more is no longer a finite float32
+_LOUDEST = 1e6  # the power of a much larger sample is not a finite float32 any more
 _MEMORY_FORMAT = 3  # raised whenever the same bytes would give other facts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Something that a scan came across.
-
-    Attributes
-    ----------
-    path : str
-        From the root, with forward slashes.
-    size, mtime_ns : int
-        Bytes, and time of the last change; 0 for what is not a clip.
-    other : str
-        Empty for a clip, else what it is instead.
-    problem : str
-        Why a file or folder could not be looked at; empty if it could.
-    """
+    """A clip, with its size in bytes and the time of its last change, or what else was found."""
 
     path: str
+    """From the root, with forward slashes."""
     size: int = 0
     mtime_ns: int = 0
     other: str = ""
+    """What it is, if it is not a clip."""
     problem: str = ""
+    """Why a file or folder cannot be opened; empty if it can."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the bytes of one file hold.
-
-    Attributes
-    ----------
-    sha256 : str
-        Of all bytes, in hexadecimal.
-    seconds : float
-    sample_rate : int
-        Hz.
-    peak : float
-        Largest absolute sample, of full scale 1.0.
-    problem : str
-        Why the file is unusable; empty if it is not.
-    """
+    """What the bytes of one file hold: the sample rate in Hz, the largest absolute sample."""
 
     sha256: str = ""
     seconds: float = 0.0
     sample_rate: int = 0
     peak: float = 0.0
+    """Of full scale 1.0."""
     problem: str = ""
+    """Why the file is unusable; empty if it can be used."""
 
 
 def is_plain(name: str) -> bool:
@@ -80,23 +60,29 @@ def is_plain(name: str) -> bool:
     return _NOT_PLAIN.search(name) is None
 
 
-def find_files(root: str | os.PathLike, folder: str) -> Iterator[Entry]:
-    """Yield everything below a folder, looking at each file once, in no particular order.
+def folders_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the folders in a folder by the alphabet, without hidden ones.
 
-    Hidden files (macOS's `._` files among them), `Thumbs.db`, `desktop.ini` and `corpus.toml` are
-    passed over. Symbolic links are not followed, unless `folder` itself is one.
+    A link to a folder counts, a link to nowhere or to itself does not. If `folder` itself cannot be
+    opened, that is an `OSError`.
+    """
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.name[0] != "." and _is_folder(entry))
 
-    Parameters
-    ----------
-    root : path
-    folder : str
-        A folder's path from `root`.
 
-    Yields
-    ------
-    Entry
-        A clip is a file whose name ends in `.wav`, whatever it holds. A folder that cannot be
-        opened is an entry with a problem.
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that cannot be opened
+        return False
+
+
+def find_files(root: str | os.PathLike[str], folder: str) -> Iterator[Entry]:
+    """Yield everything below a folder of `root`, in no particular order.
+
+    A clip is a file whose name ends in `.wav`, whatever it holds. Hidden files, `Thumbs.db`,
+    `desktop.ini` and `corpus.toml` are passed over. Links are not followed, unless `folder` itself
+    is one. A folder that cannot be opened is an entry with a problem.
     """
     pending = [folder]
     while pending:
@@ -105,29 +91,23 @@ def find_files(root: str | os.PathLike, folder: str) -> Iterator[Entry]:
             with os.scandir(Path(root, where)) as listing:
                 entries = list(listing)
         except OSError as error:
-            problem = f"a folder that cannot be opened ({error.strerror})"
-            yield Entry(path=where, problem=problem)
+            yield Entry(path=where, problem=f"a folder that cannot be opened ({error.strerror})")
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _CLUTTER:
                 continue
             path = f"{where}/{entry.name}"
-            if not is_plain(entry.name):
-                yield _refuse(path)
-            elif entry.is_dir(follow_symlinks=False):
+            if is_plain(entry.name) and entry.is_dir(follow_symlinks=False):
                 pending.append(path)
             else:
                 yield _look_at(entry, path)
 
 
-def _refuse(path: str) -> Entry:
-    """Write a name that is not plain in a way that is, its odd signs as escapes."""
-    shown = path.encode("utf-8", "backslashreplace").decode()
-    shown = _NOT_PLAIN.sub(lambda found: f"\\x{ord(found[0]):02x}", shown)
-    return Entry(path=shown, other="a name with signs that cannot be written")
-
-
-def _look_at(entry: os.DirEntry, path: str) -> Entry:
+def _look_at(entry: os.DirEntry[str], path: str) -> Entry:
+    if not is_plain(entry.name):
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        shown = _NOT_PLAIN.sub(lambda found: f"\\x{ord(found[0]):02x}", shown)
+        return Entry(path=shown, other="a name with signs that cannot be written")
     if entry.is_symlink():
         return Entry(path=path, other="a symbolic link, which is not followed")
     if not entry.name.lower().endswith(".wav"):
@@ -141,48 +121,39 @@ def _look_at(entry: os.DirEntry, path: str) -> Entry:
     return Entry(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def facts_of(root: str | os.PathLike, clips: Sequence[Entry]) -> dict[str, Facts]:
-    """Return what the bytes of clips hold, reading only files that are new or have changed.
+def facts_of(
+    root: str | os.PathLike[str], clips: Sequence[Entry], *, fresh: bool = False
+) -> dict[str, Facts]:
+    """Return what the bytes of clips hold, by their path from `root`.
 
-    What was learned is remembered in the cache for files of unchanged size and time, also if the
-    scan is interrupted. All cores are used; on a terminal a bar shows the progress.
-
-    Parameters
-    ----------
-    root : path
-        Folder the paths are relative to.
-    clips : sequence of Entry
-        From `find_files`.
-
-    Returns
-    -------
-    dict
-        From path to facts.
+    What was read is remembered in the cache, also if reading is interrupted, and a file of
+    unchanged size and time is not read again. With `fresh`, every file is. All cores are used; on
+    a terminal a bar shows the progress.
     """
     root = Path(root)
     memory = cache_dir() / "scans" / f"{digest(str(root.resolve()))}.json"
-    known = _recall(memory)
     stamps = {clip.path: (clip.size, clip.mtime_ns) for clip in clips}
-    facts = {p: known[p][1] for p, stamp in stamps.items() if p in known and known[p][0] == stamp}
-    todo = [path for path in stamps if path not in facts]
-    before = len(facts)
+    recalled = _recall(memory)
+    known = {p: f for p, (stamp, f) in recalled.items() if stamps.get(p) == stamp}
+    todo = [path for path in stamps if fresh or path not in known]
     # Hashing and decoding release the interpreter's lock, so threads use every core.
     parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
     found = parallel(delayed(inspect_file)(root / path) for path in todo)
+    read: dict[str, Facts] = {}
     try:
         # Without `disable=None` the bar would also be drawn into notebooks and log files.
         bar = tqdm(found, total=len(todo), unit=" clips", desc="reading", disable=None, leave=False)
-        facts.update(zip(todo, bar, strict=True))
+        read.update(zip(todo, bar, strict=True))
     finally:
-        if len(facts) > before or len(known) != len(facts):
+        facts = known | read
+        if read or len(recalled) != len(facts):
             # What could not be opened may be open next time, with the same size and time.
-            read = {path: (stamps[path], found) for path, found in facts.items() if found.sha256}
-            _remember(memory, read)
+            _remember(memory, {p: (stamps[p], f) for p, f in facts.items() if f.sha256})
     return facts
 
 
 def _recall(memory: Path) -> dict[str, tuple[tuple[int, int], Facts]]:
-    """Read remembered facts; a file that is absent, damaged or of another format is as none."""
+    """Read remembered facts; a file that is absent, damaged or of another format holds none."""
     try:
         stored = json.loads(memory.read_text(encoding="utf-8"))
         if stored["format"] != _MEMORY_FORMAT:
@@ -195,8 +166,8 @@ def _recall(memory: Path) -> dict[str, tuple[tuple[int, int], Facts]]:
         return {}
 
 
-def _remember(memory: Path, known: dict[str, tuple[tuple[int, int], Facts]]) -> None:
-    files = {path: [*stamp, *astuple(facts)] for path, (stamp, facts) in known.items()}
+def _remember(memory: Path, facts: dict[str, tuple[tuple[int, int], Facts]]) -> None:
+    files = {path: [*stamp, *astuple(found)] for path, (stamp, found) in facts.items()}
     text = json.dumps({"format": _MEMORY_FORMAT, "files": files}, separators=(",", ":"))
     try:
         write_whole(memory, text)
@@ -207,17 +178,8 @@ def _remember(memory: Path, known: dict[str, tuple[tuple[int, int], Facts]]) -> 
         ) from error
 
 
-def inspect_file(path: str | os.PathLike) -> Facts:
-    """Read one file and say what its bytes hold.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Facts
-    """
+def inspect_file(path: str | os.PathLike[str]) -> Facts:
+    """Read one file and say what its bytes hold."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -234,17 +196,18 @@ def inspect_file(path: str | os.PathLike) -> Facts:
         return Facts(sha256, problem="not audio that libsndfile can read")
     # Microseconds are finer than any sample, and short enough to be read in a table.
     seconds = round(len(samples) / rate, 6)
+    peak = float(np.abs(samples).max(initial=0))
     if not samples.size:
-        return Facts(sha256, seconds, rate, problem="no samples")
-    if not np.isfinite(samples).all():
-        return Facts(sha256, seconds, rate, problem="samples that are not finite numbers")
-    if missing := _missing_bytes(data):
+        problem = "no samples"
+    elif not np.isfinite(peak):
+        problem = "samples that are not finite numbers"
+    elif missing := _missing_bytes(data):
         problem = f"truncated, {missing} bytes of audio are missing"
-        return Facts(sha256, seconds, rate, problem=problem)
-    peak = float(np.abs(samples).max())
-    if peak > _LOUDEST:
-        return Facts(sha256, seconds, rate, problem=f"samples up to {peak:.0e} of full scale")
-    return Facts(sha256, seconds, rate, peak)
+    elif peak > _LOUDEST:
+        problem = f"samples up to {peak:.0e} of full scale"
+    else:
+        return Facts(sha256, seconds, rate, peak)
+    return Facts(sha256, seconds, rate, problem=problem)
 
 
 def _missing_bytes(data: bytes) -> int:
