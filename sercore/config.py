@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -142,10 +142,6 @@ class Profile:
     name: str
     audio: AudioConfig
     training: TrainConfig
-
-    def as_dict(self) -> dict:
-        """Return the profile as plain, JSON-serialisable values."""
-        return asdict(self)
 
 
 _COMPACT_AUDIO = AudioConfig(

@@ -138,7 +138,7 @@ def read_model(path: str | Path) -> TrainedModel:
         model = _network(notes["name"], notes["kinds"], audio)
         _load_weights(model, weights)
         standardizers = [Standardizer.of(*pair) for pair in notes["standardizers"]]
-    except (*_UNREADABLE, TypeError, AttributeError) as error:
+    except (*_UNREADABLE, TypeError) as error:
         raise ModelFileError(f"{path.name} cannot be used: {error}; {_AGAIN}") from error
     return TrainedModel(
         name=notes["name"],
@@ -224,6 +224,8 @@ def _check_notes(notes: dict[str, Any]) -> None:
         raise ModelFileError(
             f"its labels are {notes['labels']!r}, expected {', '.join(EMOTIONS)} in this order"
         )
+    if not all(isinstance(notes[key], dict) for key in ("audio", "settings", "facts")):
+        raise ModelFileError("its audio, settings and facts are not all tables")
     for pair in notes["standardizers"]:
         # As the float32 in which they are used.
         mean, std = np.array(pair, dtype=np.float64).clip(-1e39, 1e39).astype(np.float32)

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from sercore.config import PROFILES, CacheError, cache_dir, digest, load_profile
+from sercore.config import (
+    PROFILES,
+    CacheError,
+    ConfigError,
+    cache_dir,
+    digest,
+    figure_dpi,
+    load_profile,
+    runs_folder,
+)
 
 ARTICLE = PROFILES["article"]
 
@@ -75,7 +84,7 @@ def test_default_profile_depends_on_data(monkeypatch):
 
 
 def test_unknown_profile_names_the_alternatives():
-    with pytest.raises(ValueError, match="unknown profile 'big', expected one of demo, laptop"):
+    with pytest.raises(ValueError, match="unknown profile .big., expected one of demo, laptop"):
         load_profile("big")
 
 
@@ -101,3 +110,27 @@ def test_a_cache_that_cannot_be_written_to_is_named(monkeypatch, tmp_path: Path)
 def test_cache_dir_follows_the_variable(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("SER_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path.resolve()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [("1", "retraining"), ("0", "runs"), ("", "runs"), (None, "runs")]
+)
+def test_a_retraining_has_a_folder_of_its_own(monkeypatch, value, name):
+    monkeypatch.delenv("SER_RETRAIN", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SER_RETRAIN", value)
+    assert runs_folder() == cache_dir() / name
+
+
+def test_dots_per_inch_follow_the_variable(monkeypatch):
+    monkeypatch.delenv("SER_DPI", raising=False)
+    assert figure_dpi() == 90
+    monkeypatch.setenv("SER_DPI", "72")
+    assert figure_dpi() == 72
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
+def test_dots_per_inch_that_are_none_are_refused(monkeypatch, value):
+    monkeypatch.setenv("SER_DPI", value)
+    with pytest.raises(ConfigError, match="SER_DPI must be a positive number"):
+        figure_dpi()

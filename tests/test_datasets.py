@@ -24,10 +24,7 @@ def labels():
     return (np.arange(N) % 7).astype(np.int32)
 
 
-def unit():
-    scaler = Standardizer()
-    scaler.mean_, scaler.std_ = 0.0, 1.0
-    return scaler
+UNIT = [Standardizer.of(0.0, 1.0)]
 
 
 def clip_numbers(dataset):
@@ -81,7 +78,13 @@ def test_encode_refuses_a_clip_without_a_label():
 def test_labels_stay_with_their_clips(features, labels, seed):
     positions = np.arange(5, 45)
     data = make_dataset(
-        features, labels, positions, standardizer=unit(), batch_size=8, shuffle_seed=seed
+        features,
+        labels,
+        positions,
+        standardizers=UNIT,
+        batch_size=8,
+        shuffle=seed is not None,
+        seed=seed or 0,
     )
     numbers = []
     for x, y in data:
@@ -94,7 +97,7 @@ def test_labels_stay_with_their_clips(features, labels, seed):
 
 
 def test_each_epoch_has_an_order_of_its_own_that_can_be_resumed(features, labels):
-    common = {"standardizer": unit(), "batch_size": 8, "shuffle_seed": 3}
+    common = {"standardizers": UNIT, "batch_size": 8, "shuffle": True, "seed": 3}
     positions = np.arange(N)
     three = clip_numbers(make_dataset(features, labels, positions, epochs=range(3), **common))
     assert three[:N] != three[N : 2 * N]
@@ -104,14 +107,42 @@ def test_each_epoch_has_an_order_of_its_own_that_can_be_resumed(features, labels
 
 def test_dataset_knows_how_many_batches_it_has(features, labels):
     data = make_dataset(
-        features, labels, np.arange(N), standardizer=unit(), batch_size=8, epochs=range(2)
+        features, labels, np.arange(N), standardizers=UNIT, batch_size=8, epochs=range(2)
     )
     assert len(data) == len(list(data)) == 14
 
 
-def test_test_clips_are_never_shuffled(features, labels):
-    split = Split(np.arange(40), np.arange(40, 50))
+def test_validation_clips_are_never_shuffled(features, labels):
+    split = Split(np.arange(30), np.arange(30, 40), np.arange(40, 50))
     training = TrainConfig(max_epochs=1, shuffle=True, batch_size=8)
-    _, test, scaler = make_datasets(features, labels, split, training=training)
-    order = [n for x, _ in test for n in x.numpy()[:, 0, 0, 0] * scaler.std_ + scaler.mean_]
-    assert np.allclose(order, np.arange(40, 50), atol=1e-3)
+    _, valid, (scaler,) = make_datasets(features, labels, split, training=training)
+    order = [n for x, _ in valid for n in x.numpy()[:, 0, 0, 0] * scaler.std_ + scaler.mean_]
+    assert np.allclose(order, np.arange(30, 40), atol=1e-3)
+
+
+def test_a_model_with_two_inputs_gets_both_of_each_clip(features, labels):
+    other = Features(np.arange(N, dtype=np.float32)[:, None] * np.ones((1, 5)), np.arange(N))
+    split = Split(np.arange(40), np.arange(40, 50), np.arange(40, 50))
+    training = TrainConfig(max_epochs=1, shuffle=True, batch_size=8)
+    train, _, scalers = make_datasets([features, other], labels, split, training=training)
+    for (first, second), y in train:
+        assert first.shape[1:] == (3, 4, 1) and second.shape[1:] == (5,)
+        numbers = first.numpy()[:, 0, 0, 0] * scalers[0].std_ + scalers[0].mean_
+        assert np.allclose(numbers, second.numpy()[:, 0] * scalers[1].std_ + scalers[1].mean_)
+        assert np.array_equal(labels[numbers.round().astype(int)], y)
+
+
+def test_training_batches_are_changed_each_by_a_seed_of_its_own_that_can_be_resumed(
+    features, labels
+):
+    def seed_instead(inputs, labels, seed):
+        return seed, labels
+
+    common = {"standardizers": UNIT, "batch_size": 8, "seed": 5, "augment": seed_instead}
+
+    def seeds(epochs):
+        data = make_dataset(features, labels, np.arange(16), epochs=epochs, **common)
+        return [seed.numpy().tolist() for seed, _ in data]
+
+    assert seeds(range(3)) == [[5, step] for step in range(6)]
+    assert seeds(range(2, 3)) == [[5, 4], [5, 5]]

@@ -1,72 +1,86 @@
 """Model files: whole or refused, and never code."""
 
+import hashlib
 import json
 import zipfile
 from dataclasses import replace
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from sercore import modelfile as m
 from sercore.corpora import EMOTIONS
+from sercore.datasets import Standardizer
+from sercore.modelfile import ModelFileError, TrainedModel, read_model, read_notes, save_model
+from sercore.models import RECIPES, Recipe
 from tests.speech import TINY
 
 
-def small_model() -> keras.Model:
-    keras.utils.set_random_seed(0)
+def small(shape, n_classes):
     return keras.Sequential(
         [
-            keras.layers.Input((16, 32, 1)),
+            keras.layers.Input(shape),
             keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
             keras.layers.BatchNormalization(),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(7, activation="softmax"),
+            keras.layers.Dense(n_classes, activation="softmax"),
         ]
     )
 
 
-def trained(**changes) -> m.TrainedModel:
+SMALL = Recipe(name="small", title="Small", colour="#000000", kinds=("mfcc",), build=small)
+
+
+@pytest.fixture(autouse=True)
+def recipe(monkeypatch):
+    monkeypatch.setitem(RECIPES, "small", SMALL)
+
+
+def trained(**changes) -> TrainedModel:
+    keras.utils.set_random_seed(0)
     values = {
         "name": "small",
-        "model": small_model(),
-        "kind": "mfcc",
+        "model": small((16, 32, 1), 7),
+        "kinds": ("mfcc",),
         "audio": TINY,
-        "mean": 1.5,
-        "std": 2.0,
+        "standardizers": (Standardizer.of(1.5, 2.0),),
         "labels": EMOTIONS,
         "settings": {"seed": 0},
         "facts": {"epochs": 3, "versions": {"keras": "3.0"}},
     }
-    return m.TrainedModel(**values | changes)
+    return TrainedModel(**values | changes)
 
 
 @pytest.fixture
 def file(tmp_path):
-    return m.save_model(trained(), tmp_path / "small.keras")
+    return save_model(trained(), tmp_path / "small.keras")
 
 
-def rewrite(file, **members):
-    """Put other members into an archive, or leave them out where they are None."""
+def members(file) -> dict[str, bytes]:
     with zipfile.ZipFile(file) as archive:
-        old = {name: archive.read(name) for name in archive.namelist()}
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewrite(file, **changes):
+    """Put other members into an archive, or leave them out where they are None."""
     with zipfile.ZipFile(file, "w") as archive:
-        for name, content in (old | members).items():
+        for name, content in changes.items():
             if content is not None:
                 archive.writestr(name, content)
 
 
 def metadata(file) -> dict:
-    with zipfile.ZipFile(file) as archive:
-        return json.loads(archive.read("metadata.json"))
+    return json.loads(members(file)["metadata.json"])
 
 
 def test_what_is_read_is_what_was_saved(file):
-    before, after = trained(), m.read_model(file)
+    before, after = trained(), read_model(file)
     x = np.random.default_rng(0).normal(size=(3, 16, 32))
     assert np.array_equal(before(x), after(x))
-    for name in ("name", "kind", "audio", "mean", "std", "labels", "settings", "facts"):
+    for name in ("name", "kinds", "audio", "labels", "settings", "facts"):
         assert getattr(after, name) == getattr(before, name)
+    assert (after.standardizers[0].mean_, after.standardizers[0].std_) == (1.5, 2.0)
 
 
 def test_features_are_standardised_before_the_model_sees_them():
@@ -74,204 +88,242 @@ def test_features_are_standardised_before_the_model_sees_them():
     x = np.random.default_rng(0).normal(size=(2, 16, 32)).astype(np.float32)
     by_hand = model.model(((x - 1.5) / 2)[..., None], training=False)
     assert np.allclose(model(x), by_hand, atol=1e-6)
-    assert not np.allclose(replace(model, std=1.0)(x), by_hand, atol=1e-4)
+    other = replace(model, standardizers=(Standardizer.of(1.5, 1.0),))
+    assert not np.allclose(other(x), by_hand, atol=1e-4)
 
 
 def test_an_optimiser_does_not_swell_the_file(tmp_path, file):
-    model = small_model()
+    model = trained().model
     model.compile("adam", "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
-    compiled = m.save_model(trained(model=model), tmp_path / "compiled.keras")
+    compiled = save_model(trained(model=model), tmp_path / "compiled.keras")
     assert abs(compiled.stat().st_size - file.stat().st_size) < 200
 
 
 def test_keras_alone_opens_the_file(file):
-    model = keras.models.load_model(file)
-    assert model.count_params() == small_model().count_params()
+    assert keras.models.load_model(file).count_params() == trained().model.count_params()
+
+
+def test_saving_what_was_read_gives_the_same_bytes(file):
+    before = file.read_bytes()
+    save_model(read_model(file), file)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "small"])
+def test_every_recipe_can_be_saved_and_read(tmp_path, name):
+    audio = replace(TINY, n_mels=64, n_mfcc=64, hop_length=127)
+    network = RECIPES[name].build((64, 63, 1), len(EMOTIONS))
+    own = trained(name=name, kinds=RECIPES[name].kinds, audio=audio, model=network)
+    file = save_model(own, tmp_path / f"{name}.keras")
+    x = np.random.default_rng(0).normal(size=(2, 64, 63))
+    assert np.array_equal(read_model(file)(x), own(x))
+    assert file.stat().st_size < 2_000_000
+
+
+# --- what is not saved ----------------------------------------------------------------------------
+
+
+def nan_network():
+    network = trained().model
+    network.layers[-1].kernel.assign(np.full((4, 7), np.nan))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": "none"}, "unknown model 'none'"),
+        ({"kinds": ("mel",)}, "reads mfcc, not mel"),
+        ({"labels": EMOTIONS[:6]}, "its labels are"),
+        ({"labels": EMOTIONS[::-1]}, "its labels are"),
+        ({"standardizers": (Standardizer.of(0.0, 0.0),)}, "standardises with"),
+        ({"model": small((16, 32, 1), 6)}, "not the one that the recipe 'small' builds"),
+        ({"model": small((5, 32, 1), 7)}, "not the one that the recipe 'small' builds"),
+    ],
+    ids=["name", "kinds", "six labels", "order", "spread", "outputs", "input"],
+)
+def test_what_could_not_be_read_back_is_not_saved(file, change, problem):
+    before = file.read_bytes()
+    with pytest.raises(ModelFileError, match=problem):
+        save_model(trained(**change), file)
+    assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
+
+
+def test_a_failed_save_leaves_what_was_there(file):
+    before = file.read_bytes()
+    with pytest.raises(TypeError):
+        save_model(trained(settings={"seed": object()}), file)
+    assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(m.ModelFileError, match="must end in .keras"):
-        m.save_model(trained(), tmp_path / "small.h5")
+    with pytest.raises(ModelFileError, match="must end in .keras"):
+        save_model(trained(), tmp_path / "small.h5")
+
+
+# --- what is not read -----------------------------------------------------------------------------
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(m.ModelFileError, match="there is no model file .*none.keras"):
-        m.read_model(tmp_path / "none.keras")
+    with pytest.raises(ModelFileError, match="there is no model file .*none.keras"):
+        read_model(tmp_path / "none.keras")
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
 def test_a_file_cut_short_is_refused(file, share):
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(m.ModelFileError, match="cut short, damaged or no model file"):
-        m.read_model(file)
+    with pytest.raises(ModelFileError, match="cut short, damaged or no model file"):
+        read_model(file)
 
 
 def test_a_flipped_bit_is_found(file):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(m.ModelFileError, match="damaged"):
-        m.read_model(file)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_model(file)
 
 
-def test_altered_weights_are_found(file, tmp_path):
-    other = m.save_model(
-        trained(model=keras.models.clone_model(small_model())), tmp_path / "o.keras"
-    )
-    with zipfile.ZipFile(other) as archive:
-        rewrite(file, **{"model.weights.h5": archive.read("model.weights.h5")})
-    with pytest.raises(m.ModelFileError, match="altered"):
-        m.read_model(file)
+def test_weights_or_a_network_from_another_file_are_found(file, tmp_path):
+    other = save_model(trained(model=small((16, 32, 1), 7)), tmp_path / "other.keras")
+    for name in ("model.weights.h5", "config.json"):
+        content = members(other)[name] if name != "config.json" else b"{}"
+        rewrite(tmp_path / "mixed.keras", **(members(file) | {name: content}))
+        with pytest.raises(ModelFileError, match="altered"):
+            read_model(tmp_path / "mixed.keras")
 
 
-@pytest.mark.parametrize("key", ["mean", "labels", "audio", "settings"])
-def test_altered_notes_are_found(file, key):
-    notes = metadata(file)
-    notes["sercore"][key] = 0.0
-    rewrite(file, **{"metadata.json": json.dumps(notes)})
-    with pytest.raises(m.ModelFileError, match="altered"):
-        m.read_notes(file)
+def with_metadata(file, change):
+    found = metadata(file)
+    change(found["sercore"])
+    rewrite(file, **(members(file) | {"metadata.json": json.dumps(found)}))
+
+
+def test_altered_notes_are_found(file):
+    with_metadata(file, lambda own: own.update(notes=own["notes"].replace("1.5", "1.25")))
+    with pytest.raises(ModelFileError, match="altered"):
+        read_notes(file)
 
 
 def test_another_format_names_both(file):
-    notes = metadata(file)
-    notes["sercore"]["format"] = 99
-    rewrite(file, **{"metadata.json": json.dumps(notes)})
-    with pytest.raises(m.ModelFileError, match="format 99.* reads format 1"):
-        m.read_model(file)
+    with_metadata(file, lambda own: own.update(format=99))
+    with pytest.raises(ModelFileError, match="format 99.* reads format"):
+        read_model(file)
 
 
 def test_a_plain_keras_model_is_told_apart(tmp_path):
-    small_model().save(tmp_path / "plain.keras")
-    with pytest.raises(m.ModelFileError, match="without the course's notes"):
-        m.read_model(tmp_path / "plain.keras")
+    trained().model.save(tmp_path / "plain.keras")
+    with pytest.raises(ModelFileError, match="without the course's notes"):
+        read_model(tmp_path / "plain.keras")
 
 
-def test_something_besides_a_model_is_refused(file):
-    rewrite(file, **{"assets/run.py": "print('hello')"})
-    with pytest.raises(m.ModelFileError, match="assets/run.py besides a model"):
-        m.read_model(file)
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"assets/run.py": "print('hello')"}, "assets/run.py besides a model"),
+        ({"model.weights.h5": None}, "model.weights.h5"),
+        ({"metadata.json": "[" * 100_000}, "damaged"),
+        ({"metadata.json": "[]"}, "damaged"),
+        ({"assets/zeros": bytes(100_000_001)}, "more than 100,000,000 bytes"),
+    ],
+    ids=["more", "less", "nested", "no object", "bomb"],
+)
+def test_an_archive_with_other_members_is_refused(file, change, problem):
+    rewrite(file, **(members(file) | change))
+    with pytest.raises(ModelFileError, match=problem):
+        read_model(file)
 
 
-def test_a_missing_part_is_refused(file):
-    rewrite(file, **{"model.weights.h5": None})
-    with pytest.raises(m.ModelFileError, match="model.weights.h5"):
-        m.read_model(file)
+# --- files of somebody who can compute a digest too -----------------------------------------------
 
 
-def test_a_file_that_unpacks_to_too_much_is_refused(file, monkeypatch):
-    monkeypatch.setattr(m, "MAX_BYTES", 1_000)
-    with pytest.raises(m.ModelFileError, match="more than 1,000 bytes"):
-        m.read_model(file)
-
-
-def forge(file, *, config=None, **notes):
-    """Change a file as an attacker would, who can compute a digest too."""
-    with zipfile.ZipFile(file) as archive:
-        weights = archive.read("model.weights.h5")
-        config = config or archive.read("config.json")
+def forge(file, *, weights=None, config=None, **notes):
+    """Change a file and give it the digest that it then must have."""
+    parts = members(file)
+    weights, config = weights or parts["model.weights.h5"], config or parts["config.json"]
     own = metadata(file)["sercore"]
-    del own["sha256"]
-    own |= notes
-    own = {key: value for key, value in own.items() if value is not None}
-    own["sha256"] = m._digest(config, weights, own)
-    rewrite(file, **{"config.json": config, "metadata.json": json.dumps({"sercore": own})})
+    changed = json.loads(own["notes"]) | notes
+    kept = {key: value for key, value in changed.items() if value is not None}
+    own = {"format": own["format"], "notes": json.dumps(kept)}
+    texts = [json.dumps(own, sort_keys=True).encode(), config, weights]
+    digests = b"".join(hashlib.sha256(text).digest() for text in texts)
+    own["sha256"] = hashlib.sha256(digests).hexdigest()
+    parts |= {"model.weights.h5": weights, "config.json": config}
+    rewrite(file, **(parts | {"metadata.json": json.dumps({"sercore": own})}))
 
 
 def test_a_forged_file_with_sound_notes_is_read(file):
-    forge(file, mean=2.5)
-    assert m.read_model(file).mean == 2.5
+    forge(file, standardizers=[[2.5, 1.0]])
+    assert read_model(file).standardizers[0].mean_ == 2.5
 
 
 @pytest.mark.parametrize(
     ("notes", "problem"),
     [
-        ({"mean": None}, "its notes hold"),
+        ({"audio": None}, "its notes hold"),
         ({"more": 1}, "its notes hold"),
-        ({"kind": "prosody"}, "reads 'prosody', expected one of mel, mfcc"),
-        ({"mean": "x"}, "cannot be used"),
-        ({"std": 0.0}, "standardises with"),
-        ({"mean": float("nan")}, "standardises with"),
-        ({"labels": "abcdefg"}, "expected a list of names"),
-        ({"labels": ["anger"]}, "1 labels"),
+        ({"name": "none"}, "unknown model 'none'"),
+        ({"kinds": ["prosody"]}, "reads mfcc, not prosody"),
+        ({"standardizers": [["x", 1.0]]}, "cannot be used"),
+        ({"standardizers": [[0.0, 0.0]]}, "standardises with"),
+        ({"standardizers": [[float("nan"), 1.0]]}, "standardises with"),
+        ({"standardizers": [[1e300, 1.0]]}, "standardises with"),
+        ({"labels": "abcdefg"}, "its labels are"),
+        ({"labels": list(EMOTIONS[::-1])}, "its labels are"),
         ({"audio": {}}, "cannot be used"),
         ({"audio": "x"}, "cannot be used"),
+        ({"settings": []}, "cannot be used"),
     ],
 )
 def test_notes_that_make_no_sense_are_refused(file, notes, problem):
     forge(file, **notes)
-    with pytest.raises(m.ModelFileError, match=problem):
-        m.read_model(file)
+    with pytest.raises(ModelFileError, match=problem):
+        read_model(file)
 
 
-def test_features_of_another_shape_are_refused(file):
-    forge(file, audio=metadata(file)["sercore"]["audio"] | {"n_mfcc": 5})
-    with pytest.raises(m.ModelFileError, match=r"\(16, 32, 1\).*\(5, 32, 1\)"):
-        m.read_model(file)
+def weights_of(network, tmp_path) -> bytes:
+    network.save_weights(tmp_path / "x.weights.h5")
+    return (tmp_path / "x.weights.h5").read_bytes()
 
 
-def test_a_layer_too_large_for_memory_is_refused(file):
-    with zipfile.ZipFile(file) as archive:
-        config = archive.read("config.json").replace(b'"units": 7', b'"units": 40000000')
-    forge(file, config=config)
-    with pytest.raises(m.ModelFileError, match="a size of 40,000,000, more than 4,096"):
-        m.read_model(file)
+@pytest.mark.parametrize(
+    ("network", "problem"),
+    [
+        (lambda: small((16, 32, 1), 6), "not those of the network"),
+        (lambda: keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(7)]), "not those"),
+        (nan_network, "weights are not numbers"),
+    ],
+    ids=["shape", "names", "not a number"],
+)
+def test_weights_that_do_not_fit_are_refused(file, tmp_path, network, problem):
+    forge(file, weights=weights_of(network(), tmp_path))
+    with pytest.raises(ModelFileError, match=problem):
+        read_model(file)
 
 
-@pytest.mark.parametrize("config", [b"no json", b"[" * 100_000])
-def test_an_architecture_that_cannot_be_parsed_is_refused(file, config):
-    forge(file, config=config)
-    with pytest.raises(m.ModelFileError, match="damaged"):
-        m.read_model(file)
+def test_weights_that_lead_out_of_the_file_are_refused(file, tmp_path):
+    outside = tmp_path / "outside.h5"
+    outside.write_bytes(members(file)["model.weights.h5"])
+    forged = tmp_path / "forged.h5"
+    with h5py.File(outside) as there, h5py.File(forged, "w") as here:
+        for name in there:
+            here[name] = h5py.ExternalLink(str(outside), name)
+    forge(file, weights=forged.read_bytes())
+    with pytest.raises(ModelFileError, match="not those of the network"):
+        read_model(file)
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path):
-    model = small_model()
-    model.layers[-1].kernel.assign(np.full((4, 7), np.nan))
-    file = m.save_model(trained(model=model), tmp_path / "nan.keras")
-    with pytest.raises(m.ModelFileError, match="weights are not numbers"):
-        m.read_model(file)
+def test_weights_that_are_no_hdf5_are_refused(file):
+    forge(file, weights=b"no weights")
+    with pytest.raises(ModelFileError, match="cannot be used"):
+        read_model(file)
 
 
-def test_a_failed_save_leaves_what_was_there(file):
-    before = file.read_bytes()
-    with pytest.raises(TypeError):
-        m.save_model(trained(settings={"seed": object()}), file)
-    assert file.read_bytes() == before and list(file.parent.iterdir()) == [file]
-
-
-def test_saving_what_was_read_gives_the_same_bytes(file):
-    before = file.read_bytes()
-    m.save_model(m.read_model(file), file)
-    assert file.read_bytes() == before
-
-
-def test_a_layer_that_could_carry_code_is_refused(file, tmp_path):
-    layers = [keras.layers.Input((16, 32, 1)), keras.layers.Lambda(lambda x: x)]
-    keras.Sequential(layers).save(tmp_path / "lambda.keras")
-    with zipfile.ZipFile(tmp_path / "lambda.keras") as archive:
-        config = archive.read("config.json")
-    forge(file, config=config)
-    with pytest.raises(m.ModelFileError, match="Lambda.* could carry code"):
-        m.read_model(file)
-
-
-def test_labels_and_outputs_must_agree(tmp_path):
-    file = m.save_model(trained(labels=EMOTIONS[:6]), tmp_path / "six.keras")
-    with pytest.raises(m.ModelFileError, match="6 labels"):
-        m.read_model(file)
-
-
-def test_every_recipe_can_be_saved_and_read(tmp_path):
-    from sercore.models import RECIPES
-
-    audio = replace(TINY, n_mels=64, n_mfcc=64, hop_length=127)
-    for name, recipe in RECIPES.items():
-        own = trained(name=name, kind=recipe.kind, audio=audio)
-        own = replace(own, model=recipe.build((64, 63, 1), len(EMOTIONS)))
-        file = m.save_model(own, tmp_path / f"{name}.keras")
-        x = np.random.default_rng(0).normal(size=(2, 64, 63))
-        assert np.array_equal(m.read_model(file)(x), own(x))
-        assert file.stat().st_size < 2_000_000
+def test_the_architecture_in_the_file_is_never_looked_at(file):
+    """A layer that could carry code, or one of 40 GB, is of no consequence."""
+    x = np.zeros((1, 16, 32))
+    expected = trained()(x)
+    forge(file, config=b'{"class_name": "Lambda", "config": {"function": "evil"}}')
+    assert np.array_equal(read_model(file)(x), expected)

@@ -1,10 +1,21 @@
-"""The article's graphs."""
+"""The article's graphs, and what a fourth model takes."""
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from keras import layers
 
-from sercore.models import RECIPES, article_crnn, cnn
+from sercore import figures
+from sercore.article import article_figures
+from sercore.config import Profile, TrainConfig
+from sercore.evaluation import per_class, score_table
+from sercore.inference import predict_files
+from sercore.manifest import article_view, build_manifest
+from sercore.modelfile import TrainedModel, read_model, save_model
+from sercore.models import RECIPES, Recipe, article_crnn, cnn, graph
+from sercore.training import train_recipe
+from tests.speech import TINY, tiny_corpus
 
 SHAPES = [(128, 345, 1), (64, 126, 1)]
 
@@ -12,7 +23,7 @@ SHAPES = [(128, 345, 1), (64, 126, 1)]
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_cnn_has_the_articles_parameters_whatever_the_input(shape, padding):
-    assert cnn(shape, 7, padding).count_params() == 391_559
+    assert cnn(shape, 7, padding=padding).count_params() == 391_559
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -25,15 +36,17 @@ def test_the_articles_crnn_sees_a_sequence_of_length_one():
     assert model.get_layer("lstm_1").input.shape[1:] == (1, 128)
 
 
-def test_padding_decides_the_last_feature_map():
-    assert cnn((128, 345, 1), 7, "valid").get_layer("norm_4").output.shape[1:] == (6, 19, 256)
-    assert cnn((128, 345, 1), 7, "same").get_layer("norm_4").output.shape[1:] == (8, 21, 256)
+@pytest.mark.parametrize(("padding", "shape"), [("valid", (6, 19, 256)), ("same", (8, 21, 256))])
+def test_padding_decides_the_last_feature_map(padding, shape):
+    model = cnn((128, 345, 1), 7, padding=padding)
+    assert model.get_layer("norm_4").output.shape[1:] == shape
 
 
 def test_recipes_are_the_articles():
-    kinds = {name: recipe.kind for name, recipe in RECIPES.items()}
-    assert kinds == {"cnn_mel": "mel", "cnn_mfcc": "mfcc", "crnn_mfcc": "mfcc"}
-    paddings = [RECIPES[n].build(SHAPES[1], 7).get_layer("conv_1").padding for n in RECIPES]
+    articles = ("cnn_mel", "cnn_mfcc", "crnn_mfcc")
+    kinds = {name: RECIPES[name].kinds for name in articles}
+    assert kinds == {"cnn_mel": ("mel",), "cnn_mfcc": ("mfcc",), "crnn_mfcc": ("mfcc",)}
+    paddings = [RECIPES[n].build(SHAPES[1], 7).get_layer("conv_1").padding for n in articles]
     assert paddings == ["valid", "same", "same"]
 
 
@@ -46,18 +59,86 @@ def test_models_are_uncompiled_and_give_probabilities(name):
 
 
 def test_order_within_a_block_is_convolution_pooling_normalisation():
-    kinds = [type(layer).__name__ for layer in cnn((64, 126, 1), 7, "same").layers[:3]]
+    kinds = [type(layer).__name__ for layer in cnn((64, 126, 1), 7, padding="same").layers[:3]]
     assert kinds == ["Conv2D", "MaxPooling2D", "BatchNormalization"]
 
 
-def test_too_small_an_input_is_refused_by_keras():
-    with pytest.raises(ValueError):
-        cnn((8, 8, 1), 7, "valid")
-
-
 def test_building_twice_with_one_seed_gives_the_same_weights():
-    keras.utils.set_random_seed(1)
-    first = cnn((32, 40, 1), 7, "same").get_weights()
-    keras.utils.set_random_seed(1)
-    second = cnn((32, 40, 1), 7, "same").get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    weights = []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        weights.append(cnn((32, 40, 1), 7, padding="same").get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def functional(units=4, policy="float32"):
+    x = layers.Input((16, 32, 1))
+    y = layers.Dense(units, dtype=policy)(layers.Flatten()(x))
+    return keras.Model(x, layers.Dense(7, activation="softmax")(y))
+
+
+def test_a_graph_forgets_counted_names_and_nothing_else():
+    first, again, wider = (graph(functional(**change)) for change in ({}, {}, {"units": 5}))
+    assert first == again != wider
+    assert graph(functional(policy="mixed_float16")) != first
+
+
+# --- a fourth model is one entry ------------------------------------------------------------------
+
+
+def two_inputs(mel_shape, mfcc_shape, n_classes):
+    mel, mfcc = layers.Input(mel_shape), layers.Input(mfcc_shape)
+    pooled = [layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x)) for x in (mel, mfcc)]
+    joined = layers.Concatenate()(pooled)
+    return keras.Model([mel, mfcc], layers.Dense(n_classes, activation="softmax")(joined))
+
+
+FOURTH = Recipe(
+    name="both",
+    title="Mel and MFCC",
+    colour="#00aa00",
+    kinds=("mel", "mfcc"),
+    build=two_inputs,
+    optimizer=lambda training, n_steps: keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(training.learning_rate, n_steps)
+    ),
+    schedule=None,
+    loss=lambda: keras.losses.SparseCategoricalCrossentropy(ignore_class=None),
+    augment=lambda inputs, labels, seed: (tuple(x * 1.01 for x in inputs), labels),
+)
+
+
+def test_a_fourth_model_is_one_entry(tmp_path, monkeypatch):
+    """It has two inputs, another optimiser and schedule, and changes its training batches."""
+    monkeypatch.setitem(RECIPES, "both", FOURTH)
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    root = tiny_corpus(tmp_path)
+    clips = article_view(build_manifest(root))
+    training = TrainConfig(max_epochs=2, shuffle=True, batch_size=8)
+    profile = Profile(name="demo", audio=TINY, training=training)
+    run = train_recipe("both", clips, root, profile=profile, report=None)
+    assert run.history["learning_rate"].is_monotonic_decreasing
+    assert run.history["learning_rate"].nunique() == 2
+
+    scores = score_table({"both": run.predictions})
+    ax = figures.comparison(scores, reference=article_figures()["accuracy"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Mel and MFCC"]
+    ax = figures.class_scores({"both": per_class(run.predictions)})
+    assert ax.get_legend().get_texts()[0].get_text() == "Mel and MFCC"
+    plt.close("all")
+
+    trained = TrainedModel(
+        name="both",
+        model=run.model(),
+        kinds=("mel", "mfcc"),
+        audio=TINY,
+        standardizers=run.standardizers,
+        labels=tuple(column.removeprefix("p_") for column in run.predictions.columns[5:]),
+        settings={},
+        facts={},
+    )
+    read = read_model(save_model(trained, tmp_path / "both.keras"))
+    paths = [root / path for path in run.predictions["path"]]
+    again = predict_files(read, paths)
+    columns = list(run.predictions.columns[5:])
+    assert np.allclose(again[columns], run.predictions[columns], atol=1e-4)

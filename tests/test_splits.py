@@ -7,7 +7,6 @@ import pytest
 from sercore.splits import (
     Split,
     SplitError,
-    article_split,
     check_disjoint,
     random_split,
     shared_share,
@@ -23,6 +22,7 @@ def clips(n=100):
 def test_sizes_of_the_article():
     split = random_split(clips(11_970))
     assert (len(split.train), len(split.test)) == (9_576, 2_394)
+    assert split.valid_is_test
 
 
 def test_every_clip_is_in_exactly_one_set():
@@ -42,15 +42,6 @@ def test_one_clip_cannot_be_split():
         random_split(clips(1))
 
 
-def test_the_articles_split_goes_by_its_order_of_the_clips():
-    paths = ["savee/DC_a01.wav", "tess/YAF_x.wav", "tess/oaf_x.wav", "mine/a.wav", "cremad/1.wav"]
-    table = pd.DataFrame({"path": paths, "corpus": [path.split("/")[0] for path in paths]})
-    in_order = ["cremad/1.wav", "tess/oaf_x.wav", "tess/YAF_x.wav", "savee/DC_a01.wav"]
-    in_order = table.set_index("path").loc[[*in_order, "mine/a.wav"]].reset_index()
-    expected = in_order["path"].iloc[random_split(in_order).train].tolist()
-    assert table["path"].iloc[article_split(table).train].tolist() == expected
-
-
 def test_disjointness_check_rejects_a_random_split_and_names_a_speaker():
     with pytest.raises(SplitError, match=r"\d+ values of speaker occur in both sets, among them s"):
         check_disjoint(clips(), random_split(clips()), by=["speaker"])
@@ -58,15 +49,23 @@ def test_disjointness_check_rejects_a_random_split_and_names_a_speaker():
 
 def test_disjointness_check_accepts_sets_that_share_nothing():
     own = clips()["speaker"].eq("s0").to_numpy()
-    split = Split(np.flatnonzero(~own), np.flatnonzero(own))
+    split = Split(np.flatnonzero(~own), np.array([], int), np.flatnonzero(own))
     check_disjoint(clips(), split, by=["speaker"])
     assert shared_share(clips(), split, by=["speaker"]) == 0
     assert shared_share(clips(), split, by=["sentence"]) == 1
 
 
+def test_disjointness_check_looks_at_the_validation_set_too():
+    split = Split(np.array([0, 10]), np.array([20]), np.array([1, 11]))  # speakers s0, s0, s1
+    with pytest.raises(SplitError, match="among them s0"):
+        check_disjoint(clips(), split, by=["speaker"])
+    check_disjoint(clips(), Split(split.train, split.test, split.test), by=["speaker"])
+
+
 def test_shared_share_counts_combinations():
     table = pd.DataFrame({"speaker": ["a", "a", "b", "b"], "sentence": [1, 2, 1, 2]})
-    split = Split(np.array([0, 3]), np.array([1, 2]))
+    split = Split(np.array([0, 3]), np.array([1]), np.array([1, 2]))
+    assert not split.valid_is_test
     assert shared_share(table, split, by=["speaker"]) == 1
     assert shared_share(table, split, by=["speaker", "sentence"]) == 0
 
