@@ -1,4 +1,4 @@
-"""One table of all clips: what is there, what is odd about it, and named views (chapter 2)."""
+"""One table of all clips: what is there, what is odd about it, and views of it (chapter 2)."""
 
 from __future__ import annotations
 
@@ -8,101 +8,79 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from sercore.collection.checksums import published
-from sercore.corpora import CORPORA, SKIP, Corpus, LabelError, corpora_in
+from sercore.config import SercoreError
+from sercore.corpora import SKIP, Corpus, LabelError, corpora_in
 from sercore.store.files import write_whole
 from sercore.store.scan import Entry, Facts, facts_of, find_files, inspect_file
 from sercore.workspace import check_root
 
-COLUMNS = (
-    "path",
-    "corpus",
-    "speaker",
-    "sex",
-    "age",
-    "emotion",
-    "intensity",
-    "sentence",
-    "seconds",
-    "sample_rate",
-    "sha256",
-    "note",
-)
-_DTYPES = dict.fromkeys(COLUMNS, "str") | {
-    "age": "Int64",
-    "seconds": "float64",
-    "sample_rate": "int64",
-}
+_TYPES = dict.fromkeys(("path", "corpus", "speaker", "sex"), "str") | {"age": "Int64"}
+_TYPES |= dict.fromkeys(("emotion", "intensity", "sentence"), "str")
+_TYPES |= {"seconds": "float64", "sample_rate": "int64", "sha256": "str", "note": "str"}
+
+COLUMNS = tuple(_TYPES)
+"""Columns of a manifest. `path` starts at the data folder and has forward slashes, `sample_rate`
+is in Hz, and `note` is empty or begins with one of the seven kinds below."""
 
 UNUSABLE, UNKNOWN, COPY, SKIPPED = "unusable", "unknown name", "copy", "skipped"
 SILENT, CONFLICT, TWIN = "silent", "same bytes, other label", "twin"
-_OUT_OF_EVERY_VIEW = (UNUSABLE, UNKNOWN, COPY, SKIPPED)
+_IN_NO_VIEW = (UNUSABLE, UNKNOWN, COPY, SKIPPED)
 
 SILENCE_PEAK = 1e-3
-"""A clip whose largest sample stays below this (-60 dB of full scale) is silent. The quietest real
-utterance of the four corpora peaks at 6e-3."""
-
-STATUSES = ("found", "missing", "changed", "unknown", "duplicate", "unusable", "skipped")
-"""What `check_files` says of a file or a clip."""
+"""A clip whose largest sample stays below this (-60 dB of full scale) is silent. The quietest
+spoken clip of the four corpora peaks at 6e-3."""
 
 
-class ManifestError(ValueError):
+class ManifestError(SercoreError, ValueError):
     """A manifest that cannot be built, read or used as it is."""
 
 
-def build_manifest(root: str | os.PathLike) -> pd.DataFrame:
-    """Scan a folder of corpora into one table, a row for each file, sorted by path.
+def build_manifest(root: str | os.PathLike[str], *, fresh: bool = False) -> pd.DataFrame:
+    """Return a table of all files of the corpora in a folder, sorted by path.
 
-    Each clip is decoded once, so that what cannot be read is known before anything is computed;
-    what was learned is remembered in the cache for files of unchanged size and time.
+    It has the columns `COLUMNS` and is the same on every machine. Files that are no clips and
+    folders that cannot be opened are rows with a note. Each clip is decoded once, so that what
+    cannot be read is known before anything is computed. What was learned is remembered for files of
+    unchanged size and time; with `fresh`, every file is read and hashed again.
 
-    Parameters
-    ----------
-    root : path
-        Folder that holds `cremad`, `ravdess`, `tess`, `savee`, or some of them, or corpora of your
-        own (`own.corpora_in`).
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `COLUMNS`, the same on every machine. `path` is relative to `root`, with forward
-        slashes; `seconds` is the duration, rounded to microseconds; `note` is empty or begins with
-        one of `unusable`, `unknown name`, `copy`, `skipped`, `silent`, `same bytes, other label`,
-        `twin`. Files that are no clips, and folders that cannot be opened, are rows with a note.
-
-    Raises
-    ------
-    NoDataError
-        If `root` holds none of the corpora.
-    ManifestError
-        If the corpora's folders hold no audio at all.
-    DeclarationError
-        If a `corpus.toml` cannot be used.
+    A folder without a corpus is a `NoDataError`, corpora without a sound file are a
+    `ManifestError`, and a `corpus.toml` that cannot be used is a `DeclarationError`.
     """
     root = Path(root)
     check_root(root)
     corpora = corpora_in(root)
-    entries = sorted(
-        (entry for folder in corpora for entry in find_files(root, folder)),
-        key=lambda entry: entry.path,
-    )
+    found = (entry for folder in corpora for entry in find_files(root, folder))
+    entries = sorted(found, key=lambda entry: entry.path)
     clips = [entry for entry in entries if not entry.other and not entry.problem]
     if not clips and not any(entry.problem for entry in entries):
         raise ManifestError(f"the corpora's folders in {root} hold no .wav file; unzip them first")
-    facts = facts_of(root, clips)
+    facts = facts_of(root, clips, fresh=fresh)
     rows = [
         _row(entry, facts.get(entry.path, Facts()), corpora[entry.path.split("/", 1)[0]])
         for entry in entries
     ]
     _note_copies(rows)
     _note_same_bytes(rows)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_DTYPES)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
 
 
-def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, object]:
+def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read one sound file and say what its bytes hold.
+
+    The keys are `sha256`, `seconds`, `sample_rate` in Hz, `peak` (the largest absolute sample, of
+    full scale 1.0), and `problem`, which is empty or says why the file is unusable.
+    """
+    return asdict(inspect_file(path))
+
+
+# --- rows and their notes -------------------------------------------------------------------------
+
+
+def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, Any]:
     """Combine what the file name says with what the bytes say."""
     row = dict.fromkeys(COLUMNS, "") | {"path": entry.path, "corpus": corpus.name, "age": None}
     row |= {"seconds": facts.seconds, "sample_rate": facts.sample_rate, "sha256": facts.sha256}
@@ -125,73 +103,49 @@ def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, object]:
     return row
 
 
-def inspect(path: str | os.PathLike) -> dict[str, object]:
-    """Read one file and say what its bytes hold.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict
-        `sha256`; `seconds`; `sample_rate` in Hz; `peak`, the largest absolute sample of full scale
-        1.0; and `problem`, empty or the reason why the file is unusable.
-    """
-    return asdict(inspect_file(path))
-
-
-# --- what only the whole table says ---------------------------------------------------------------
-
-
-def _note_copies(rows: list[dict]) -> None:
-    """Mark second copies (same corpus, clip's name and bytes): the shallowest path stays."""
-    first: dict[tuple, str] = {}
+def _note_copies(rows: list[dict[str, Any]]) -> None:
+    """Note second copies of a clip: same corpus, name, label and bytes. The shortest path stays."""
+    first: dict[tuple[str, ...], str] = {}
     for row in sorted(rows, key=lambda row: (row["path"].count("/"), row["path"])):
         if row["note"].startswith((UNUSABLE, UNKNOWN)):
             continue
-        kept = first.setdefault((row["corpus"], row["name"], row["sha256"]), row["path"])
+        clip = (row["corpus"], row["name"], row["emotion"], row["sha256"])
+        kept = first.setdefault(clip, row["path"])
         if kept != row["path"]:
             row["note"] = f"{COPY} of {kept}"
 
 
-def _note_same_bytes(rows: list[dict]) -> None:
-    """Mark clips whose bytes occur under another name: under another label, or as a twin."""
-    groups: dict[str, list[dict]] = {}
+def _note_same_bytes(rows: list[dict[str, Any]]) -> None:
+    """Note different clips with the same bytes: under another label, or as a twin."""
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["note"] == "":
             groups.setdefault(row["sha256"], []).append(row)
-    for group in groups.values():
-        first, *rest = group
-        if all(row["emotion"] == first["emotion"] for row in rest):
-            for row in rest:
-                row["note"] = f"{TWIN} of {first['path']}"
-        else:
-            for row in group:
-                other = rest[0] if row is first else first
-                row["note"] = f"{CONFLICT}: {other['path']}"
+    for first, *rest in groups.values():
+        same_label = all(row["emotion"] == first["emotion"] for row in rest)
+        for row in rest:
+            kind = f"{TWIN} of" if same_label else f"{CONFLICT}:"
+            row["note"] = f"{kind} {first['path']}"
+        if not same_label:
+            first["note"] = f"{CONFLICT}: {rest[0]['path']}"
 
 
-def _begins_with(notes: pd.Series, kinds: tuple[str, ...]) -> pd.Series:
-    return notes.str.startswith(kinds)
-
-
-# --- views and checks -----------------------------------------------------------------------------
+# --- views ----------------------------------------------------------------------------------------
 
 
 def article_view(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the clips as the article counts them: each once, odd ones included (12,162 in all).
 
     Second copies, unusable files and unknown names are out; silent clips, twins and clips with
-    the same bytes under two labels are in. `ManifestError` if no clip is left.
+    the same bytes under two labels are in. It is a `ManifestError` if no clip is left.
     """
-    return _some(_view(manifest, ~_begins_with(manifest["note"], _OUT_OF_EVERY_VIEW)), manifest)
+    return _some(_view(manifest, ~manifest["note"].str.startswith(_IN_NO_VIEW)), manifest)
 
 
 def clean_view(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return only the clips without any note (12,154 in all): what one would train on today.
 
-    `ManifestError` if no clip is left.
+    It is a `ManifestError` if no clip is left.
     """
     return _some(_view(manifest, manifest["note"] == ""), manifest)
 
@@ -201,8 +155,12 @@ def without_calm(clips: pd.DataFrame) -> pd.DataFrame:
     return _view(clips, clips["emotion"] != "calm")
 
 
+def _view(table: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
+    return table[keep].reset_index(drop=True)
+
+
 def _some(view: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return a view that has clips; a chapter without any would end in an error of its own."""
+    """Return a view that has clips; without any, a chapter would end in an error of pandas."""
     if view.empty:
         reasons = manifest["note"].str.split(":").str[0].value_counts()
         found = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
@@ -213,76 +171,38 @@ def _some(view: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     return view
 
 
-def _view(table: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
-    return table[keep].reset_index(drop=True)
+# --- as a file ------------------------------------------------------------------------------------
 
 
 def manifest_text(manifest: pd.DataFrame) -> str:
-    """Return a manifest as CSV, the same text on every machine.
-
-    Parameters
-    ----------
-    manifest : pandas.DataFrame
-
-    Returns
-    -------
-    str
-        Lines end with a newline alone.
-    """
+    """Return a manifest as CSV, the same text on every machine: lines end with a newline alone."""
     return manifest.to_csv(index=False, lineterminator="\n")
 
 
-def save_manifest(manifest: pd.DataFrame, path: str | os.PathLike) -> Path:
-    """Save a manifest as CSV in UTF-8, whole or not at all.
+def save_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Save a manifest, or a view of it, as CSV in UTF-8, and return its path.
 
-    Parameters
-    ----------
-    manifest : pandas.DataFrame
-        As `build_manifest` returns it, or a view of it.
-    path : path
-        File to write; one that is there is replaced.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    ManifestError
-        If a column is missing, or the file cannot be written.
+    A file that is there is replaced. A table without the columns of a manifest, or a file that
+    cannot be written, is a `ManifestError`.
     """
     _check_columns(manifest.columns, "this table")
     try:
-        write_whole(Path(path), manifest_text(manifest))
+        return write_whole(Path(path), manifest_text(manifest))
     except OSError as error:
         raise ManifestError(f"{path} cannot be written ({error.strerror})") from error
-    return Path(path)
 
 
-def read_manifest(path: str | os.PathLike) -> pd.DataFrame:
+def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read what `save_manifest` wrote, with the same values and types.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `COLUMNS`.
-
-    Raises
-    ------
-    ManifestError
-        If the file cannot be read, or is not a manifest.
+    A file that cannot be read, or is not a manifest, is a `ManifestError`.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8")
         table = pd.read_csv(
             io.StringIO(text, newline=""),
             # pandas' own way of reading decimals may differ from Python's in the last digit.
-            dtype=_DTYPES | {"seconds": "str"},
+            dtype=_TYPES | {"seconds": "str"},
             keep_default_na=False,
             na_values={"age": [""]},
         )
@@ -296,119 +216,14 @@ def read_manifest(path: str | os.PathLike) -> pd.DataFrame:
         raise ManifestError(f"{path} is not a manifest: {error}") from error
 
 
+def manifest_digest(clips: pd.DataFrame) -> str:
+    """Return a hash of which clips these are: path, bytes and emotion of each, in order."""
+    return hashlib.sha256(manifest_text(clips[["path", "sha256", "emotion"]]).encode()).hexdigest()
+
+
 def _check_columns(columns: Iterable[str], what: str) -> None:
     if list(columns) != list(COLUMNS):
         raise ManifestError(
             f"{what} is not a manifest: its columns are {', '.join(columns)}, "
             f"not {', '.join(COLUMNS)}"
         )
-
-
-# --- against what was published -------------------------------------------------------------------
-
-
-def check_files(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
-    """Say of each file whether it is what was published, and which published clips are missing.
-
-    Parameters
-    ----------
-    manifest : pandas.DataFrame
-        As `build_manifest` returns it.
-    synthetic : bool
-        Whether the folder holds the demo corpora (`Workspace.synthetic`), whose clips have the
-        names of published ones but not their sound.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `corpus`, `status` (one of `STATUSES`), `path` and `detail`, sorted by path in each corpus.
-        `unknown` is a file that is no clip of the corpus, `changed` a clip with other bytes than
-        the published ones. Nothing was published of the demo corpora and of added ones: there, a
-        clip that can be used is `found`.
-    """
-    rows = []
-    for corpus, group in manifest.groupby("corpus", sort=False):
-        reference = {} if synthetic else published(corpus)
-        seen = set()
-        names = {sha256: name for name, (_, sha256) in reference.items()}
-        for path, sha256, note in zip(group["path"], group["sha256"], group["note"], strict=True):
-            name = path.rsplit("/", 1)[-1]
-            if reference and name not in reference:
-                name = _clip_name(corpus, path)
-            status, detail = _status(note, bool(reference), sha256, reference.get(name))
-            if status != "unknown":
-                seen.add(name)
-            elif sha256 in names:
-                detail += f" (it holds the clip {names[sha256]})"
-            rows.append((corpus, status, path, detail))
-        rows += [
-            (corpus, "missing", path, "")
-            for name, (path, _) in reference.items()
-            if name not in seen
-        ]
-    return pd.DataFrame(rows, columns=["corpus", "status", "path", "detail"])
-
-
-def _clip_name(corpus: str, path: str) -> str:
-    """Return the name as the corpus spells it; nothing if the name is not one of its."""
-    try:
-        return CORPORA[corpus].parse(path).name
-    except LabelError:
-        return ""
-
-
-def _status(
-    note: str, compare: bool, sha256: str, reference: tuple[str, str] | None
-) -> tuple[str, str]:
-    for kind, status in (
-        (UNUSABLE, "unusable"),
-        (UNKNOWN, "unknown"),
-        (COPY, "duplicate"),
-        (SKIPPED, "skipped"),
-    ):
-        if note.startswith(kind):
-            return status, note.removeprefix(f"{kind}: ")
-    if not compare:
-        return "found", note
-    if reference is None:
-        return "unknown", "no clip of this name was published"
-    if sha256 != reference[1]:
-        return "changed", "its bytes are not the published ones"
-    return "found", note
-
-
-def check_manifest(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
-    """Count, in each corpus, what `check_files` says, and the notes of clips that were found.
-
-    Parameters
-    ----------
-    manifest : pandas.DataFrame
-        As `build_manifest` returns it.
-    synthetic : bool
-        As for `check_files`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per corpus present: `complete` (clips that were published), `found`, `missing`,
-        `changed`, `unknown`, `duplicate`, `unusable`, `skipped`, then how many clips are noted as
-        silent, as having the same bytes under another label, and as twins. Where nothing was
-        published, `complete`, `missing` and `changed` are not available.
-    """
-    files = check_files(manifest, synthetic=synthetic)
-    order = list(dict.fromkeys(manifest["corpus"]))
-    table = pd.crosstab(files["corpus"], files["status"])
-    table = table.reindex(index=order, columns=list(STATUSES), fill_value=0).astype("Int64")
-    complete = [0 if synthetic else len(published(name)) for name in order]
-    table.insert(0, "complete", pd.array(complete, dtype="Int64"))
-    table.loc[table["complete"] == 0, ["complete", "missing", "changed"]] = pd.NA
-    for kind in (SILENT, CONFLICT, TWIN):
-        noted = manifest.loc[manifest["note"].str.startswith(kind), "corpus"]
-        table[kind] = noted.value_counts().reindex(order, fill_value=0)
-    return table.rename_axis("corpus").rename_axis(None, axis=1)
-
-
-def manifest_digest(clips: pd.DataFrame) -> str:
-    """Return a hash of which clips these are: path, content and label of each, in order."""
-    text = clips[["path", "sha256", "emotion"]].to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sercore.config import Profile, cache_dir, load_profile
-from sercore.corpora import CORPORA
+from sercore.config import Profile, SercoreError, cache_dir, data_folder, load_profile
+from sercore.corpora import CORPORA, DECLARATION, corpora_in
 from sercore.demo.render import is_demo, make_demo_corpora
-from sercore.corpora import DECLARATION, corpora_in
 
 _SHOWN_VERSIONS = ("tensorflow", "keras", "librosa", "numpy", "pandas", "scikit-learn")
 
@@ -21,27 +20,19 @@ SYNTHETIC_NOTE = (
 )
 
 
-class NoDataError(FileNotFoundError):
+class NoDataError(SercoreError, FileNotFoundError):
     """There is no folder of any corpus where the data should be."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """What a chapter works on.
-
-    Attributes
-    ----------
-    root : Path
-        Folder that holds the corpora's folders.
-    profile : Profile
-        Size of the course.
-    synthetic : bool
-        Whether `root` holds the demo corpora.
-    """
+    """What a chapter works on. Printed, it says so without a path of this machine."""
 
     root: Path
+    """Folder that holds the corpora's folders."""
     profile: Profile
     synthetic: bool
+    """Whether `root` holds the demo corpora."""
 
     def __str__(self) -> str:
         audio = self.profile.audio
@@ -58,30 +49,15 @@ class Workspace:
         return "\n".join(lines + [SYNTHETIC_NOTE] * self.synthetic)
 
 
-def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
-    """Find the data and the profile; make the demo corpora where no data is named.
+def open_workspace(data: str | os.PathLike[str] | None = None) -> Workspace:
+    """Find the data and the profile, and make the demo corpora if no data are named.
 
-    Parameters
-    ----------
-    data : path, optional
-        Folder with `cremad`, `ravdess`, `tess`, `savee`, some of them, or others
-        (`own.corpora_in`). Without it the variable
-        `SER_DATA` decides, and without that the demo corpora are used.
-
-    Returns
-    -------
-    Workspace
-
-    Raises
-    ------
-    NoDataError
-        If the folder is not there or holds none of the corpora.
-    DeclarationError
-        If a `corpus.toml` in it cannot be used.
+    `data` is a folder with one or more corpora (`corpora.corpora_in`); without it `SER_DATA` names
+    one. A folder that is not there or holds none is a `NoDataError`, a `corpus.toml` that cannot be
+    used is a `DeclarationError`.
     """
-    data = data or os.environ.get("SER_DATA")
-    if data:
-        root = Path(data).expanduser().resolve()
+    root = Path(data).expanduser().resolve() if data else data_folder()
+    if root:
         check_root(root)
     else:
         root = make_demo_corpora(cache_dir() / "demo")
@@ -89,7 +65,7 @@ def open_workspace(data: str | os.PathLike | None = None) -> Workspace:
 
 
 def check_root(root: Path) -> None:
-    """Raise `NoDataError` unless `root` holds at least one corpus's folder."""
+    """Raise `NoDataError`, which says what to do, unless a folder holds at least one corpus."""
     try:
         if corpora_in(root):
             return
@@ -99,23 +75,14 @@ def check_root(root: Path) -> None:
             "folders are named after emotions"
         )
     except OSError as error:
-        problem = f"cannot be opened ({error.strerror})" if root.exists() else "does not exist"
-    near = _corpora_nearby(root)
+        absent = isinstance(error, FileNotFoundError)
+        problem = "does not exist" if absent else f"cannot be opened ({error.strerror})"
+    # The folder that is meant may be the one above, or one below.
+    near = [root.parent, *sorted(root.glob("*/"))]
+    meant = (folder for folder in near if any(os.path.isdir(folder / name) for name in CORPORA))
+    hints = [f"Did you mean {folder}? " for folder in meant]
     raise NoDataError(
-        f"the data folder {root} {problem}. "
-        + (f"Did you mean {near}? " if near else "")
-        + "Three ways to get data: "
+        f"the data folder {root} {problem}. {''.join(hints[:1])}Three ways to get data: "
         "leave DATA and SER_DATA unset to use the synthetic demo corpora; download the corpora "
         "as chapter 1 shows; or point DATA at a folder that has at least one of them"
     )
-
-
-def _corpora_nearby(root: Path) -> Path | None:
-    """Return a folder that holds one of the four corpora, one level above `root` or below it."""
-    try:
-        below = sorted(path for path in root.iterdir() if path.is_dir())
-    except OSError:
-        below = []
-    above_and_below = (root.parent, *below)
-    nearby = (f for f in above_and_below if any((f / name).is_dir() for name in CORPORA))
-    return next(nearby, None)
