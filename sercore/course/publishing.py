@@ -1,4 +1,4 @@
-"""Publish runs: a row of results, predictions, history, and the model with its card (chapter 8)."""
+"""Train runs and put them into the repository: results, predictions, history, model (chapter 8)."""
 
 from __future__ import annotations
 
@@ -12,59 +12,42 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sercore.article import ON_ARTICLE_SPLIT, article_rates, article_split
+from sercore import results
+from sercore.article import ON_ARTICLE_SPLIT, article_split, replay_recipe
+from sercore.collection import checksums
 from sercore.collection.check import check_data
-from sercore.collection.checksums import published as published_clips
-from sercore.config import REPOSITORY, AudioConfig
-from sercore.corpora import CORPORA, EMOTIONS, parse
-from sercore.course.model_cards import VERSIONS, model_card, results_markdown
-from sercore.course.pictures import draw_clips, draw_results
+from sercore.config import AudioConfig
+from sercore.corpora import CORPORA, EMOTIONS
+from sercore.course.model_cards import VERSIONS, model_card
+from sercore.course.pictures import clip_pictures, draw, result_pictures
+from sercore.course.readme import README, parts_of, write_readme
 from sercore.evaluation import per_class, per_corpus, score
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
-from sercore.results import (
-    FIGURES,
-    MODELS,
-    PROBABILITIES,
-    ResultsError,
-    RunName,
-    read_history,
-    read_predictions,
-    read_results,
-    results_file,
-    tables_digest,
-    with_labels,
-)
+from sercore.models import Recipe, recipe_named
+from sercore.results import FIGURES, MODELS, PROBABILITIES, ResultsError, RunName, results_file
 from sercore.splits import Split, random_split
 from sercore.store.files import write_whole
 from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
 
+SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
+"""The run of each model whose weights come with the course; fixed before any was trained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How runs are split, and where they are published.
-
-    Attributes
-    ----------
-    title : str
-        What its rows say in the column `protocol`.
-    splitter : callable
-        Splits the clips.
-    figures : Path
-        Where results, predictions and histories go.
-    models : Path or None
-        Where the models to ship go; None if none is, and the course's table and pictures show
-        none of these runs.
-    rates : callable or None
-        Gives the learning rates of a model's epochs; None where they follow the test loss.
-    """
+    """How runs are split and trained, and where they are published."""
 
     title: str
+    """What their rows say in the column `protocol`."""
     splitter: Callable[[pd.DataFrame], Split]
     figures: Path
+    """Folder of results, predictions and histories."""
     models: Path | None = None
-    rates: Callable[[str], list[float]] | None = None
+    """Folder of the models to ship. Without one, the README and the pictures stay as they are."""
+    recipe: Callable[[str], Recipe] = recipe_named
+    """Gives the recipe of a model."""
 
 
 PROTOCOLS = {
@@ -82,35 +65,112 @@ PROTOCOLS = {
     "replay": Protocol(
         title="the article's random 80:20, rates told from its curve, epoch chosen on test",
         splitter=article_split,
-        rates=article_rates,
         figures=ON_ARTICLE_SPLIT / "replay",
+        recipe=replay_recipe,
     ),
 }
-"""The course's own protocol, and what comes ever nearer to the article's runs (chapter 8)."""
-
-README = REPOSITORY / "README.md"
-
-SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
-"""The run of each model whose weights come with the course; fixed before any was trained."""
-
-_KEPT_FACTS = ("epochs", "best_epoch", "seconds", "parameters", "versions")
+"""The course's own protocol, and two that come nearer to the article's runs (chapter 8)."""
 
 
-def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float | int]:
-    """Return every figure of a run that follows from its published tables.
+def publish(
+    workspace: Workspace,
+    *,
+    models: Sequence[str],
+    seeds: Sequence[int],
+    protocol: Protocol = PROTOCOLS["course"],
+    readme: Path = README,
+    report: Callable[[str], object] = print,
+) -> None:
+    """Train runs, or take them from the cache, and publish each as it ends."""
+    parts_of(readme)  # a README without its marks is noticed before hours of training
+    everything, root, profile = publishable_clips(workspace), workspace.root, workspace.profile
+    clips, splitter = without_calm(everything), protocol.splitter
+    for name in (RunName(profile=profile.name, model=m, seed=s) for s in seeds for m in models):
+        report(f"{name}")
+        recipe, options = protocol.recipe(name.model), {"seed": name.seed, "report": report}
+        run = train_recipe(recipe, clips, root, profile=profile, splitter=splitter, **options)
+        row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
+        if protocol.models:
+            draw(result_pictures(protocol.figures), protocol.figures)
+            write_readme(readme, protocol.figures)
+        report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
+    if protocol.models:
+        draw(clip_pictures(everything, root), protocol.figures)
 
-    Parameters
-    ----------
-    predictions, history : pandas.DataFrame
-        As `published.read_predictions` and `published.read_history` return them.
 
-    Returns
-    -------
-    dict
-        `test` (clips), `epochs`, `best_epoch`, `accuracy` with its 95 % Wilson interval
-        (`accuracy_low`, `accuracy_high`), `uar`, `macro_f1`, `f1_<emotion>`, `accuracy_<corpus>`,
-        `seconds` of training. Shares lie between 0 and 1 and have six decimals.
+def publishable_clips(workspace: Workspace) -> pd.DataFrame:
+    """Return the article's view of the four corpora, calm included.
+
+    It is a `ResultsError` unless they are complete, unchanged, in their places and alone, because
+    added clips would change the split. So is the profile demo.
     """
+    root = workspace.root
+    if workspace.profile.name == "demo":
+        raise ResultsError("the profile demo is not published; name laptop or article")
+    if workspace.synthetic:
+        raise ResultsError(f"{root} is synthetic: only results on real speech are published")
+    check = check_data(root)
+    clips = article_view(build_manifest(root))
+    published = sorted(list(row) for name in CORPORA for row in checksums.published(name).values())
+    problems = [check.wrong] if check.wrong else []
+    if set(check.counts.index) != set(CORPORA):
+        problems.append(f"the corpora are {', '.join(check.counts.index)}")
+    elif clips[["path", "sha256"]].to_numpy().tolist() != published:
+        problems.append("clips were added, or folders have other names")
+    if problems:
+        raise ResultsError(
+            f"results are published for the four corpora, just as they were published, but in "
+            f"{root}: {'; '.join(problems)}; `python -m sercore check` tells more"
+        )
+    return clips
+
+
+def publish_run(
+    run: Run, name: RunName, *, audio: AudioConfig, n_clips: int, protocol: Protocol
+) -> dict[str, Any]:
+    """Put a finished run among the published ones, in place of one of the same name.
+
+    `n_clips` counts training and test clips. Returns the run's row of the results, from column to
+    value. A run on other corpora than the four is a `ResultsError`.
+    """
+    figures, kinds = protocol.figures, tuple(run.settings["kinds"])
+    write_predictions(run.predictions, name, figures)
+    write_history(run.history, name, figures)
+    # As they are read back, so that every number follows from what is published.
+    found = numbers(results.read_predictions(name, figures), results.read_history(name, figures))
+    row = {
+        "profile": name.profile,
+        "model": name.model,
+        "features": "+".join(kinds),
+        "protocol": protocol.title,
+        "seed": name.seed,
+        "train": n_clips - found["test"],
+        **found,
+        "parameters": run.facts["parameters"],
+        **{package: run.facts["versions"][package] for package in VERSIONS},
+    }
+    if protocol.models and (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
+        kept = ("epochs", "best_epoch", "seconds", "parameters", "versions")
+        # The file knows its tables by their hash, so a publication that was cut off is noticed.
+        tables = {"profile": name.profile, "tables": results.tables_digest(name, figures)}
+        trained = TrainedModel(
+            name=name.model,
+            model=run.model(),
+            kinds=kinds,
+            audio=audio,
+            standardizers=run.standardizers,
+            labels=EMOTIONS,
+            settings={key: value for key, value in run.settings.items() if key != "network"},
+            facts={key: run.facts[key] for key in kept} | tables,
+        )
+        save_model(trained, protocol.models / f"{name.model}.keras")
+        write_whole(protocol.models / f"{name.model}.md", model_card(row))
+    write_results(with_row(row, figures), figures)
+    return row
+
+
+def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
+    """Return every number of a row of the results that follows from a run's published tables."""
     whole = score(predictions)
     f1, corpora = per_class(predictions)["f1"], per_corpus(predictions)["accuracy"]
     shares = {
@@ -126,330 +186,49 @@ def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, float
         "test": whole.n,
         "epochs": len(history),
         "best_epoch": int(history["val_loss"].idxmin()),
-        **{name: round(float(share), 6) for name, share in shares.items()},
+        **{column: round(float(share), 6) for column, share in shares.items()},
         "seconds": round(float(history["seconds"].sum())),
     }
 
 
-def result_row(
-    name: RunName,
-    *,
-    protocol: Protocol,
-    features: str,
-    predictions: pd.DataFrame,
-    history: pd.DataFrame,
-    n_clips: int,
-    parameters: int,
-    versions: dict[str, str],
-) -> dict[str, Any]:
-    """Return a run's row in `results.csv`.
-
-    Parameters
-    ----------
-    name : RunName
-    protocol : Protocol
-    features : str
-        What the model reads: "mel" or "mfcc".
-    predictions, history : pandas.DataFrame
-        As published.
-    n_clips : int
-        Clips in training and test together.
-    parameters : int
-        Of the model.
-    versions : dict
-        A version for each of `VERSIONS`.
-
-    Returns
-    -------
-    dict
-        From column to value, in the columns' order.
-    """
-    found = numbers(predictions, history)
-    seconds = found.pop("seconds")
-    return {
-        "profile": name.profile,
-        "model": name.model,
-        "features": features,
-        "protocol": protocol.title,
-        "seed": name.seed,
-        "train": n_clips - found["test"],
-        **found,
-        "seconds": seconds,
-        "parameters": parameters,
-        **{package: versions[package] for package in VERSIONS},
-    }
-
-
-def publish_run(
-    run: Run,
-    name: RunName,
-    *,
-    audio: AudioConfig,
-    n_clips: int,
-    protocol: Protocol,
-) -> dict[str, Any]:
-    """Put a finished run among the published ones, in place of one of the same name.
-
-    Parameters
-    ----------
-    run : Run
-    name : RunName
-    audio : AudioConfig
-        How its features were made.
-    n_clips : int
-        Clips in training and test together.
-    protocol : Protocol
-
-    Returns
-    -------
-    dict
-        Its row in the results.
-
-    Raises
-    ------
-    ResultsError
-        If its predictions cannot be published.
-    """
-    figures, models = protocol.figures, protocol.models
-    write_predictions(run.predictions, name, figures)
-    write_history(run.history, name, figures)
-    row = result_row(
-        name,
-        protocol=protocol,
-        features=run.settings["kind"],
-        # As they are read back, so that every figure follows from what is published.
-        predictions=read_predictions(name, figures),
-        history=read_history(name, figures),
-        n_clips=n_clips,
-        parameters=run.facts["parameters"],
-        versions=run.facts["versions"],
-    )
-    if models and (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
-        # The file knows its tables by their hash: a publication cut off here is noticed.
-        tables = tables_digest(name, figures)
-        save_model(_trained(run, name, audio, tables), models / f"{name.model}.keras")
-        (models / f"{name.model}.md").write_text(model_card(row), encoding="utf-8", newline="\n")
-    write_results(_with_row(row, figures), figures)
-    return row
-
-
-def _trained(run: Run, name: RunName, audio: AudioConfig, tables: str) -> TrainedModel:
-    return TrainedModel(
-        name=name.model,
-        model=run.model(),
-        kind=run.settings["kind"],
-        audio=audio,
-        mean=run.facts["mean"],
-        std=run.facts["std"],
-        labels=EMOTIONS,
-        settings={key: value for key, value in run.settings.items() if key != "model"},
-        facts={key: run.facts[key] for key in _KEPT_FACTS}
-        | {"profile": name.profile, "tables": tables},
-    )
-
-
-def publish(
-    workspace: Workspace,
-    *,
-    models: Sequence[str],
-    seeds: Sequence[int],
-    protocol: Protocol = PROTOCOLS["course"],
-    report: Callable[[str], None] = print,
-) -> None:
-    """Train runs, or take them from the cache, and publish each as it ends.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        All four corpora, whole, and the profile.
-    models : sequence of str
-        Some of `published.MODEL_NAMES`.
-    seeds : sequence of int
-    protocol : Protocol
-        One of `PROTOCOLS`.
-    report : callable
-        Called with lines of progress.
-
-    Raises
-    ------
-    ResultsError
-        If the profile is demo, or the data is not the four corpora, complete and unchanged.
-    """
-    check_publishable(workspace)
-    _parts_of_readme(README)
-    everything = article_view(build_manifest(workspace.root))
-    clips = without_calm(everything)
-    if clips[["path", "sha256"]].to_numpy().tolist() != _published_clips():
-        raise ResultsError(
-            f"the clips in {workspace.root} are not just those that were published, each in its "
-            "place: files were added, or folders have other names, and the split would be another; "
-            "`python -m sercore collect` lays them out"
-        )
-    profile, shown = workspace.profile, protocol.models is not None
-    for seed in seeds:
-        for model in models:
-            name = RunName(profile=profile.name, model=model, seed=seed)
-            report(f"{name}")
-            run = train_recipe(
-                model,
-                clips,
-                workspace.root,
-                profile=profile,
-                seed=seed,
-                splitter=protocol.splitter,
-                learning_rates=protocol.rates and protocol.rates(model),
-                report=report,
-            )
-            row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
-            if shown:
-                draw_results()
-                write_readme_table()
-            report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
-    if shown:
-        draw_clips(everything, workspace.root)
-
-
-def check_publishable(workspace: Workspace) -> None:
-    """Raise `ResultsError` unless the data is the four corpora, whole and unchanged."""
-    if workspace.profile.name == "demo":
-        raise ResultsError("the profile demo is not published; name laptop or article")
-    if workspace.synthetic:
-        raise ResultsError(
-            f"{workspace.root} is synthetic: only results on real speech are published"
-        )
-    check = check_data(workspace.root)
-    foreign = sorted(set(check.counts.index) - set(CORPORA))
-    absent = sorted(set(CORPORA) - set(check.counts.index))
-    problems = [check.wrong] if check.wrong else []
-    problems += [f"{', '.join(absent)} not there"] if absent else []
-    problems += [f"{', '.join(foreign)} beside the four corpora"] if foreign else []
-    if problems:
-        raise ResultsError(
-            f"results are published for the four corpora as they were published, but in "
-            f"{workspace.root}: {'; '.join(problems)}; `python -m sercore check` tells more"
-        )
-
-
-def _published_clips() -> list[list[str]]:
-    """Return path and SHA-256 of every published clip but calm's, in the manifest's order."""
-    rows = [row for name in CORPORA for row in published_clips(name).values()]
-    return sorted([path, digest] for path, digest in rows if parse(path).emotion in EMOTIONS)
-
-
-def write_readme_table(readme: Path = README) -> None:
-    """Bring the table of results in the README up to date with the published ones.
-
-    Parameters
-    ----------
-    readme : path
-        A file with the lines `<!-- results -->` and `<!-- end of results -->`.
-
-    Raises
-    ------
-    ResultsError
-        If it lacks one of them.
-    """
-    before, after = _parts_of_readme(readme)
-    text = f"{before}\n{results_markdown(read_results())}\n{after}"
-    readme.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _parts_of_readme(readme: Path) -> tuple[str, str]:
-    """Return what stands before and after the table, the marks included."""
-    start, end = "<!-- results -->", "<!-- end of results -->"
-    text = readme.read_text(encoding="utf-8")
-    if start not in text or end not in text:
-        raise ResultsError(
-            f"{readme.name} lacks the lines {start} and {end}, between which the table stands; "
-            "put them back"
-        )
-    return text[: text.index(start) + len(start)], text[text.index(end) :]
-
-
-def _with_row(row: dict[str, Any], figures: Path) -> pd.DataFrame:
+def with_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
     """Return the published results with a row added, or replaced where the run was there."""
-    key = ["profile", "model", "seed"]
-    rows = pd.DataFrame([row])
-    if results_file(figures).exists():
-        rows = pd.concat([read_results(figures), rows], ignore_index=True)
+    key, rows = ["profile", "model", "seed"], pd.DataFrame([row])
+    if results_file(folder).exists():
+        rows = pd.concat([results.read_results(folder), rows], ignore_index=True)
     return rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
 
 
-_DECIMALS = 6  # of a probability
-
-
 def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
-    """Write predictions compactly, the same bytes for the same numbers.
+    """Write a run's predictions with six decimals, the same bytes for the same numbers.
 
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        As `training.Run.predictions`.
-    name : RunName
-    folder : path
-
-    Returns
-    -------
-    Path
-        The file written.
-
-    Raises
-    ------
-    ResultsError
-        If the path of a clip tells another corpus, speaker or emotion than the table, or rounding
-        would change an answer: either could not be read back.
+    It is a `ResultsError` if they could not be read back: if the path of a clip tells another
+    corpus, speaker or emotion than the table, or if rounding would change an answer.
     """
-    columns = list(PROBABILITIES)
-    stored = predictions[["path", "emotion", *columns]].rename(
-        columns={"path": "clip", "emotion": "truth"}
-    )
-    stored[columns] = stored[columns].astype(np.float64).round(_DECIMALS)
-    told = ["path", "corpus", "speaker", "emotion", "predicted"]
-    differs = (with_labels(stored)[told] != predictions[told].reset_index(drop=True)).any(axis=1)
+    probabilities, told = list(PROBABILITIES), ["path", "corpus", "speaker", "emotion", "predicted"]
+    kept = predictions[["path", "emotion"]].set_axis(["clip", "truth"], axis=1)
+    kept[probabilities] = predictions[probabilities].astype(np.float64).round(6)
+    read = results.with_labels(kept)[told]
+    differs = (read != predictions[told].reset_index(drop=True)).any(axis=1)
     if differs.any():
         raise ResultsError(
             f"{name} cannot be published: {differs.sum()} of its clips would be read back with "
             "another corpus, speaker or answer, the first of them "
-            f"{stored['clip'][differs.to_numpy()].iloc[0]}; only the four corpora can be published"
+            f"{read['path'][differs].iloc[0]}; only the four corpora can be published"
         )
     packed = io.BytesIO()
-    # Without a time of its own in the archive, the same predictions are the same file.
+    # Without a time in the archive, the same predictions are the same file.
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as archive:
-        archive.write(stored.to_csv(index=False, lineterminator="\n").encode())
+        archive.write(kept.to_csv(index=False, lineterminator="\n").encode())
     return write_whole(name.predictions_file(folder), packed.getvalue())
 
 
 def write_history(history: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:
-    """Write the history of a training.
-
-    Parameters
-    ----------
-    history : pandas.DataFrame
-        As `training.Run.history`.
-    name : RunName
-    folder : path
-
-    Returns
-    -------
-    Path
-        The file written.
-    """
+    """Write the history of a run's training, numbers with six digits."""
     text = history.to_csv(index_label="epoch", float_format="%.6g", lineterminator="\n")
-    return write_whole(name.history_file(folder), text.encode())
+    return write_whole(name.history_file(folder), text)
 
 
-def write_results(results: pd.DataFrame, folder: Path = FIGURES) -> Path:
-    """Write the table of the published runs.
-
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        As `read_results` returns it.
-    folder : path
-
-    Returns
-    -------
-    Path
-        The file written.
-    """
-    return write_whole(results_file(folder), results.to_csv(index=False, lineterminator="\n").encode())
+def write_results(table: pd.DataFrame, folder: Path = FIGURES) -> Path:
+    """Write the table of the published runs."""
+    return write_whole(results_file(folder), table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,94 @@
+"""The README's part about results; all its numbers come from the published tables."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore import article, results
+from sercore.config import REPOSITORY
+from sercore.course.model_cards import with_interval
+from sercore.evaluation import accuracy_interval, confusion
+from sercore.models import RECIPES
+from sercore.store.files import write_whole
+
+README = REPOSITORY / "README.md"
+
+
+def write_readme(readme: Path = README, folder: Path = results.FIGURES) -> Path:
+    """Bring what stands between the README's marks up to date with the tables in a folder."""
+    before, _, after = parts_of(readme)
+    return write_whole(readme, f"{before}{results_text(folder)}{after}")
+
+
+def parts_of(readme: Path) -> tuple[str, str, str]:
+    """Return what stands before, between and after the marks; the outer parts hold the marks."""
+    start, end = "<!-- results -->\n", "<!-- end of results -->\n"
+    before, first, rest = readme.read_text(encoding="utf-8").partition(start)
+    between, second, after = rest.partition(end)
+    if not (first and second):
+        raise results.ResultsError(
+            f"{readme.name} lacks the lines {start.strip()} and {end.strip()}, between which the "
+            "results stand; put them back"
+        )
+    return before + start, between, end + after
+
+
+def results_text(folder: Path = results.FIGURES) -> str:
+    """Return accuracies beside the article's, and what is said about them, as Markdown."""
+    there = folder / "article"
+    runs, trials, replays = map(results.read_results, (folder, there, there / "replay"))
+    author = article.read_article_crnn(there)
+    moved = confusion(author) - article.article_confusion("crnn_mfcc")
+    ours = results.RunName(**runs[["profile", "model", "seed"]].iloc[0])
+    shared = author["path"].isin(results.read_predictions(ours, folder)["path"])
+    spread = 100 * runs.groupby(["model", "profile"])["accuracy"].agg(np.ptp)
+    widest, size = spread.idxmax()
+    svm = results.read_table(folder / "baselines.csv", columns=("right", "test")).iloc[0]
+    columns = {"ours, its settings (`article`)": "article", "ours, profile `laptop`": "laptop"}
+    text = resources.files("sercore").joinpath("data/readme_results.md").read_text("utf-8")
+    return text.format(
+        test=runs["test"].iloc[0],
+        shared=100 * shared.mean(),
+        table=_table({title: runs[runs["profile"] == name] for title, name in columns.items()}),
+        moved=moved.abs().to_numpy().sum() // 2,
+        answers=len(author),
+        on_article_split=_table(
+            {"ours, its split": trials, "ours, its split and learning rates": replays}
+        ),
+        spread=spread.max(),
+        widest=f"{RECIPES[widest].title}, profile `{size}`",
+        svm=_share(svm["right"], svm["test"]),
+    )
+
+
+def _table(columns: dict[str, pd.DataFrame]) -> str:
+    """Return the accuracies of each model that has a run, beside the article's."""
+    lines = [f"| model | article | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
+    figures = article.article_figures()
+    for model, recipe in RECIPES.items():
+        cells = [_accuracies(runs[runs["model"] == model]) for runs in columns.values()]
+        theirs = "–"
+        if model in figures.index:
+            n, accuracy = figures.loc[model, ["n", "accuracy"]]
+            theirs = _share(round(accuracy * n), n)
+        if any(cells):
+            cells = [cell or "not yet run" for cell in cells]
+            lines.append(f"| {recipe.title} | {theirs} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _accuracies(runs: pd.DataFrame) -> str:
+    """Return one run's accuracy with its interval, or several seeds' mean and range."""
+    if len(runs) < 2:
+        return "".join(f"{with_interval(run)}, one seed" for _, run in runs.iterrows())
+    low, mean, high = (100 * runs["accuracy"].agg(["min", "mean", "max"])).tolist()
+    return f"{mean:.1f} %, {len(runs)} seeds from {low:.1f} to {high:.1f}"
+
+
+def _share(right: float, n: float) -> str:
+    low, high = accuracy_interval(int(right), int(n))
+    return with_interval({"accuracy": right / n, "accuracy_low": low, "accuracy_high": high})
