@@ -11,25 +11,22 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SAMPLE = REPOSITORY.parent / "shared" / "corpora" / "sample"
+SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "corpora" / "sample"
 
 # pytest-xdist's workers load this file too, and share the cache of the process that started them.
-_STARTS = "PYTEST_XDIST_WORKER" not in os.environ
-_CACHE = tempfile.mkdtemp(prefix="sercore-test-") if _STARTS else os.environ["SER_CACHE"]
-
-os.environ["SER_CACHE"] = _CACHE
-os.environ["SER_PROFILE"] = "demo"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-os.environ["MPLBACKEND"] = "Agg"
-for _name in ("SER_DATA", "SER_DPI", "SER_RETRAIN"):
-    os.environ.pop(_name, None)
+STARTS = "PYTEST_XDIST_WORKER" not in os.environ
+if STARTS:
+    os.environ["SER_CACHE"] = tempfile.mkdtemp(prefix="sercore-test-")
+os.environ |= {"SER_PROFILE": "demo", "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "Agg"}
+for name in ("SER_DATA", "SER_DPI", "SER_RETRAIN"):
+    os.environ.pop(name, None)
+CACHE = os.environ["SER_CACHE"]
 
 
 def pytest_unconfigure() -> None:
     """Remove the cache, after the last kernel has ended."""
-    if _STARTS:
-        shutil.rmtree(_CACHE, ignore_errors=True)
+    if STARTS:
+        shutil.rmtree(CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,28 @@
-"""What the skeleton of a chapter is: each check returns one line a problem.
+"""What the skeleton of a chapter is: each `..._problems` returns one line a problem.
 
-What may be stored in a notebook's outputs is checked by `sercore.course.storing`, which asks the same
-before it stores them.
+What may be stored in a notebook's outputs is checked by `sercore.course.storing`, which asks the
+same before it stores them.
 """
 
 import re
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
-from sercore.course.runner import NOTEBOOKS
-from sercore.course.storing import code_cells
+from sercore.config import REPOSITORY
+from sercore.course.notebooks import code_cells
 
+NOTEBOOKS = REPOSITORY / "notebooks"
 MAX_CODE_CELLS = 25
 MAX_LINES = 15
 BULLETS = 3
 TRY_IT_CELLS = 2
-LINK = re.compile(r"""<a\s[^>]*href=["']([^"']*)""")
 
 LEARN = "In this chapter you will learn"
 LEARNED = "## What you have learned"
 TRY_IT = "## Try it"
+NEEDS = "**You need:**"
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -30,53 +31,34 @@ def tags(cell: NotebookNode) -> list[str]:
 
 def opening(notebook: NotebookNode) -> str:
     """The markdown before the first code cell."""
-    texts = []
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            break
-        texts.append(cell.source)
-    return "\n\n".join(texts)
+    cells = takewhile(lambda cell: cell.cell_type != "code", notebook.cells)
+    return "\n\n".join(cell.source for cell in cells)
 
 
 def closing(notebook: NotebookNode) -> str:
     """The markdown after the last code cell that is not a Try it cell."""
-    texts = []
-    for cell in reversed(notebook.cells):
-        if cell.cell_type == "code" and "try-it" not in tags(cell):
-            break
-        if cell.cell_type == "markdown":
-            texts.insert(0, cell.source)
-    return "\n\n".join(texts)
+    told = (c for c in reversed(notebook.cells) if c.cell_type != "code" or "try-it" not in tags(c))
+    found = [cell.source for cell in takewhile(lambda cell: cell.cell_type != "code", told)]
+    return "\n\n".join(reversed(found))
 
 
 def bullets_below(text: str, phrase: str) -> list[str]:
     """The items of the list that follows the line with `phrase`, each on one line."""
-    lines = iter(text.splitlines())
-    if not any(phrase in line for line in lines):
-        return []
-    items: list[str] = []
-    after_blank = True
-    for line in lines:  # the iterator stands behind the line with the phrase
-        if bullet := re.match(r"[-*] +(.*)", line):
-            items.append(bullet[1].strip())
-        elif line.strip() and items and not after_blank:
-            items[-1] += " " + line.strip()
-        elif line.strip():
-            break
-        after_blank = not line.strip()
-    return items
+    below = text.partition(phrase)[2].partition("\n")[2]
+    # An item goes on until a blank line; the list ends at a line that is neither.
+    block = re.match(r"\s*(?:^[-*] +.*\n?(?:^(?![-*] ).*\S.*\n?)*\s*)*", below, re.MULTILINE)
+    items = re.split(r"^[-*] +", block[0], flags=re.MULTILINE)
+    return [" ".join(item.split()) for item in items[1:]]
 
 
 def opening_problems(notebook: NotebookNode) -> list[str]:
-    text = opening(notebook)
-    problems = []
+    text, problems = opening(notebook), []
     if not re.match(r"# \S", text):
         problems.append("the first cell does not begin with a title, '# ...'")
-    count = len(bullets_below(text, LEARN))
-    if count != BULLETS:
+    if (count := len(bullets_below(text, LEARN))) != BULLETS:
         problems.append(f"{LEARN!r} has {count} bullets, not {BULLETS}")
-    if not re.search(r"^\*\*You need:\*\*", text, re.MULTILINE):
-        problems.append("no line before the first code cell begins with '**You need:**'")
+    if f"\n{NEEDS}" not in text:
+        problems.append(f"no line before the first code cell begins with {NEEDS!r}")
     return problems
 
 
@@ -90,32 +72,24 @@ def closing_problems(notebook: NotebookNode) -> list[str]:
 
 def try_it_problems(notebook: NotebookNode) -> list[str]:
     """The section Try it has two code cells, and they alone carry its tag."""
-    inside = False
-    in_section, tagged = [], []
+    heading, inside, tagged = "", [], []
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            for heading in re.findall(r"^##? .*$", cell.source, re.MULTILINE):
-                inside = heading.strip() == TRY_IT
-        elif cell.cell_type == "code":
-            in_section += [number] * inside
+            heading = [heading, *re.findall(r"^##? .*$", cell.source, re.MULTILINE)][-1]
+        else:
+            inside += [number] * (heading.strip() == TRY_IT)
             tagged += [number] * ("try-it" in tags(cell))
-    if len(in_section) == TRY_IT_CELLS and in_section == tagged:
+    if len(inside) == TRY_IT_CELLS and inside == tagged:
         return []
-    return [
-        f"{TRY_IT!r} needs {TRY_IT_CELLS} code cells tagged 'try-it': the section has the cells "
-        f"{in_section}, tagged are {tagged}"
-    ]
+    return [f"{TRY_IT!r} needs {TRY_IT_CELLS} code cells; it has {inside}, tagged are {tagged}"]
 
 
 def length_problems(notebook: NotebookNode) -> list[str]:
-    cells = code_cells(notebook)
-    problems = []
-    if len(cells) > MAX_CODE_CELLS:
-        problems.append(f"{len(cells)} code cells, more than {MAX_CODE_CELLS}")
-    for number, cell in enumerate(cells, start=1):
-        lines = len(cell.source.splitlines())
-        if lines > MAX_LINES:
-            problems.append(f"code cell {number} has {lines} lines, more than {MAX_LINES}")
+    lengths = {n: len(c.source.splitlines()) for n, c in enumerate(code_cells(notebook), start=1)}
+    long = {number: length for number, length in lengths.items() if length > MAX_LINES}
+    problems = [f"code cell {n} has {length} lines, not {MAX_LINES}" for n, length in long.items()]
+    if len(lengths) > MAX_CODE_CELLS:
+        problems.append(f"{len(lengths)} code cells, more than {MAX_CODE_CELLS}")
     return problems
 
 
@@ -130,35 +104,13 @@ def introduction_problems(notebook: NotebookNode) -> list[str]:
 
 def link_problems(notebook: NotebookNode) -> list[str]:
     """A page of the course stands alone: links lead to chapters, within one, or to the web."""
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    links = [link for text in texts for link in LINK.findall(markdown2html_mistune(text))]
+    pages = [markdown2html_mistune(c.source) for c in notebook.cells if c.cell_type == "markdown"]
+    links = [link for page in pages for link in re.findall(r"<a\s[^>]*href=[\"']([^\"']*)", page)]
     chapters = "|".join(re.escape(path.name) for path in NOTEBOOKS.glob("*.ipynb"))
     leads = re.compile(rf"https?://|#|({chapters})(#|$)")
     return [f"a page of the course has no {link}" for link in links if not leads.match(link)]
 
 
 def comparison_problems(notebook: NotebookNode) -> list[str]:
-    if any("nbval-check-output" in tags(cell) for cell in code_cells(notebook)):
-        return []
-    return ["no cell is tagged 'nbval-check-output'"]
-
-
-def claims(notebook: NotebookNode) -> set[str]:
-    """The errors of the article that the chapter's code cells show, by their tags `claim:ID`."""
-    return {
-        tag.removeprefix("claim:")
-        for cell in code_cells(notebook)
-        for tag in tags(cell)
-        if tag.startswith("claim:")
-    }
-
-
-SKELETON_CHECKS = (
-    opening_problems,
-    closing_problems,
-    try_it_problems,
-    length_problems,
-    introduction_problems,
-    link_problems,
-    comparison_problems,
-)
+    compared = any("nbval-check-output" in tags(cell) for cell in code_cells(notebook))
+    return [] if compared else ["no cell is tagged 'nbval-check-output'"]
