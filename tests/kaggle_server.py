@@ -15,14 +15,13 @@ import runpy
 import socket
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice, product
 from pathlib import Path
 from threading import Thread
 
-from sercore.corpora import CORPORA, EMOTIONS
+from sercore.collection.checksums import published
+from sercore.corpora import CORPORA
 
 SECRET = "s3cr3t-of-the-test"
 """A credential that must turn up nowhere; the server repeats it in its errors and addresses."""
@@ -33,48 +32,18 @@ _SERVICE = "/v1/datasets.DatasetApiService/"
 # --- Archives in Kaggle's layout ----------------------------------------------------------------
 
 
-def _cremad() -> Iterator[str]:
-    corpus = CORPORA["cremad"]
-    sentences = ("DFA", "IEO", "IOM", "ITH", "ITS", "IWL", "IWW", "MTI", "TAI", "TIE", "TSI", "WSI")
-    clips = product(corpus.speakers, sentences, corpus.emotions, ("XX", "HI"))
-    for clip in islice(clips, corpus.clips):
-        yield f"AudioWAV/{'_'.join(clip)}.wav"
-
-
-def _ravdess() -> Iterator[str]:
-    corpus = CORPORA["ravdess"]
-    for place in ("", "audio_speech_actors_01-24/"):
-        for actor, emotion in product(corpus.speakers, corpus.emotions):
-            intensities = ("01",) if corpus.emotions[emotion] == "neutral" else ("01", "02")
-            for rest in product(intensities, ("01", "02"), ("01", "02")):
-                yield f"{place}Actor_{actor}/03-01-{emotion}-{'-'.join(rest)}-{actor}.wav"
-
-
-def _tess() -> Iterator[str]:
-    corpus = CORPORA["tess"]
-    words = ["".join(letters) for letters in islice(product("abcdefgh", repeat=3), 200)]
-    for nested in ("", "tess toronto emotional speech set data/"):
-        for speaker, emotion, word in product(corpus.speakers, corpus.emotions, words):
-            folder = f"TESS Toronto emotional speech set data/{nested}{speaker}_{emotion}"
-            yield f"{folder}/{speaker}_{word}_{emotion}.wav"
-
-
-def _savee() -> Iterator[str]:
-    corpus = CORPORA["savee"]
-    for speaker, (code, emotion) in product(corpus.speakers, corpus.emotions.items()):
-        for number in range(1, 31 if emotion == "neutral" else 16):
-            yield f"ALL/{speaker}_{code}{number:02}.wav"
-
-
-MEMBERS = {"cremad": _cremad, "ravdess": _ravdess, "tess": _tess, "savee": _savee}
+def members(name: str) -> list[str]:
+    """Return the paths in a corpus's archive; Kaggle's RAVDESS and TESS hold each clip twice."""
+    paths = [path.removeprefix(f"{name}/") for path, _ in published(name).values()]
+    second = {"ravdess": "audio_speech_actors_01-24/", "tess": "tess toronto/"}.get(name)
+    return paths + [second + path for path in paths if second]
 
 
 def make_archive(name: str, *, size: int = 3_000_000, extra: dict[str, bytes] | None = None):
     """Return a zip with all names of a corpus, noise for contents, and `size` bytes of it."""
-    members = list(MEMBERS[name]())
-    noise = random.Random(len(EMOTIONS)).randbytes(size // len(members))
-    contents = dict.fromkeys(members, noise) | (extra or {})
-    return pack(contents)
+    paths = members(name)
+    noise = random.Random(0).randbytes(size // len(paths))
+    return pack(dict.fromkeys(paths, noise) | (extra or {}))
 
 
 def pack(contents: dict[str, bytes]) -> bytes:

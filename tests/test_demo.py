@@ -1,20 +1,28 @@
-"""Tests of the demo corpora: what is made, that it is repeatable, and what is refused."""
+"""The demo corpora: what is made, that it is repeatable, and what is refused."""
 
 import hashlib
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile as sf
+import soundfile
 
+from sercore.config import digest
 from sercore.corpora import CORPORA, EMOTIONS, parse
-from sercore.demo import make as demo
+from sercore.demo import plan as planned
+from sercore.demo.render import MARKER, RECIPE, DemoError, is_demo, make_demo_corpora
+from sercore.demo.speak import speak_all
 
-SHRINK = "few = demo.plan()[110:120]; demo.plan = lambda: few; demo.COPIES = {}"
-"""Code that leaves ten clips to make, of a speaker whose voice has random breath noise."""
+FEW = planned.plan()[110:120]
+"""Ten clips, for speed, by a speaker whose voice has random breath noise."""
+
+
+def make_few(root: Path, **options) -> Path:
+    return make_demo_corpora(root, clips=FEW, **options)
 
 
 def checksums(root: Path) -> dict[str, str]:
@@ -27,7 +35,7 @@ def checksums(root: Path) -> dict[str, str]:
 
 def level(path: Path) -> float:
     """Level of the loudest tenth of a second, in dB below full scale."""
-    samples, sample_rate = sf.read(path, always_2d=True)
+    samples, sample_rate = soundfile.read(path, always_2d=True)
     n = sample_rate // 10
     blocks = samples[: len(samples) // n * n, 0].reshape(-1, n)
     return float(10 * np.log10(np.mean(blocks**2, axis=1).max() + 1e-12))
@@ -35,7 +43,7 @@ def level(path: Path) -> float:
 
 def pitch(path: Path) -> float:
     """Median pitch in Hz by autocorrelation, over the louder frames of 50 ms."""
-    samples, sample_rate = sf.read(path)
+    samples, sample_rate = soundfile.read(path)
     n, shortest, longest = sample_rate // 20, sample_rate // 500, sample_rate // 70
     frames = samples[: len(samples) // n * n].reshape(-1, n)
     frames = frames[np.std(frames, axis=1) > 0.5 * np.std(frames, axis=1).max()]
@@ -46,245 +54,219 @@ def pitch(path: Path) -> float:
     return float(sample_rate / np.median(lags))
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return demo.make_demo_corpora(tmp_path_factory.mktemp("demo") / "corpora")
+def duration(path: Path) -> float:
+    return soundfile.info(path).duration
 
 
 @pytest.fixture(scope="module")
-def clips(root) -> list[Path]:
-    return sorted(root.rglob("*.wav"))
+def clips(demo_root) -> dict[str, Path]:
+    return {path.relative_to(demo_root).as_posix(): path for path in demo_root.rglob("*.wav")}
 
 
-@pytest.fixture
-def shrunk(monkeypatch) -> None:
-    """Make only ten clips, for speed; the code that makes them is the same."""
-    few = demo.plan()[110:120]
-    monkeypatch.setattr(demo, "plan", lambda: few)
-    monkeypatch.setattr(demo, "COPIES", {})
+# --- What is made ---------------------------------------------------------------------------------
 
 
-def test_counts_are_known(root, clips):
-    folders = Counter(path.relative_to(root).parts[0] for path in clips)
+def test_counts_are_known(clips):
+    folders = Counter(name.partition("/")[0] for name in clips)
     assert folders == {"cremad": 280, "ravdess": 121 + 15, "tess": 196, "savee": 96}
 
 
-def test_classes_are_balanced_as_in_the_real_corpora(root, clips):
-    once = {path.name: parse(path.relative_to(root)) for path in clips}
-    counts = {
-        corpus: Counter(labels.emotion for labels in once.values() if labels.corpus == corpus)
-        for corpus in CORPORA
+def test_classes_are_balanced_as_in_the_real_corpora(clips):
+    once = {path.name: parse(name) for name, path in clips.items()}.values()
+    counts = {name: Counter(x.emotion for x in once if x.corpus == name) for name in CORPORA}
+    assert counts == {
+        "cremad": {e: 40 if e == "neutral" else 48 for e in EMOTIONS if e != "surprise"},
+        # One happy clip more than sixteen: the twin.
+        "ravdess": dict.fromkeys((*EMOTIONS, "calm"), 16) | {"neutral": 8, "happiness": 17},
+        "tess": dict.fromkeys(EMOTIONS, 28),
+        "savee": dict.fromkeys(EMOTIONS, 12) | {"neutral": 24},
     }
-    six = {emotion: 48 for emotion in EMOTIONS if emotion != "surprise"}
-    assert counts["cremad"] == {**six, "neutral": 40}
-    # One happy clip more than sixteen: the twin.
-    assert counts["ravdess"] == {
-        **dict.fromkeys((*EMOTIONS, "calm"), 16),
-        "neutral": 8,
-        "happiness": 17,
+
+
+def test_speakers_are_those_of_the_studios(clips):
+    studios = planned.STUDIOS.items()
+    assert {parse(name).speaker for name in clips} == {
+        f"{name}_{code}" for name, studio in studios for code in studio.voices
     }
-    assert counts["tess"] == dict.fromkeys(EMOTIONS, 28)
-    assert counts["savee"] == {**dict.fromkeys(EMOTIONS, 12), "neutral": 24}
 
 
-def test_speakers_are_those_of_the_studios(root, clips):
-    speakers = {parse(path.relative_to(root)).speaker for path in clips}
-    expected = {f"{name}_{code}" for name, s in demo.STUDIOS.items() for code in s.voices}
-    assert speakers == expected
-
-
-def test_each_corpus_has_its_own_rate_and_pcm16(root, clips):
-    formats = {
-        (path.relative_to(root).parts[0], sf.info(path).samplerate, sf.info(path).subtype)
-        for path in clips
-        if path != root / demo.ODD_RATE
-    }
+def test_each_corpus_has_its_own_rate_and_pcm16(clips):
     rates = {"cremad": 16_000, "ravdess": 48_000, "tess": 24_414, "savee": 44_100}
-    assert formats == {(name, rate, "PCM_16") for name, rate in rates.items()}
+    for name, path in clips.items():
+        info = soundfile.info(path)
+        rate = 96_000 if name == planned.ODD_RATE else rates[name.partition("/")[0]]
+        channels = 2 if name == planned.STEREO else 1
+        assert (info.samplerate, info.channels, info.subtype) == (rate, channels, "PCM_16"), name
 
 
-def test_every_clip_lasts_between_one_and_eight_seconds(clips):
-    assert all(1 <= sf.info(path).duration <= 8 for path in clips)
+def test_clips_last_and_sound_as_speech_does_and_one_is_silent(clips):
+    peaks = {name: np.abs(soundfile.read(path)[0]).max() for name, path in clips.items()}
+    assert all(1 <= duration(path) <= 8 for path in clips.values())
+    assert max(peaks.values()) < 0.98
+    assert [name for name, peak in peaks.items() if peak == 0] == [planned.SILENT]
 
 
-def test_no_clip_reaches_full_scale(clips):
-    assert max(np.abs(sf.read(path)[0]).max() for path in clips) < 0.98
-
-
-def test_one_clip_is_silent(root, clips):
-    silent = [path for path in clips if not sf.read(path)[0].any()]
-    assert silent == [root / demo.SILENT]
-
-
-def test_one_clip_is_stereo(root, clips):
-    assert [path for path in clips if sf.info(path).channels == 2] == [root / demo.STEREO]
-
-
-def test_one_clip_has_an_odd_rate(root, clips):
-    assert [path for path in clips if sf.info(path).samplerate == 96_000] == [root / demo.ODD_RATE]
-
-
-def test_only_the_intended_clips_share_their_bytes(root):
+def test_only_the_intended_clips_share_their_bytes(demo_root):
     groups: dict[str, set[str]] = {}
-    for path, checksum in checksums(root).items():
+    for path, checksum in checksums(demo_root).items():
         groups.setdefault(checksum, set()).add(path)
-    shared = [group for group in groups.values() if len(group) > 1]
-    expected = [{copy, original} for copy, original in demo.COPIES.items()]
-    for path in (root / "ravdess" / "Actor_01").iterdir():
+    expected = [{copy, original} for copy, original in planned.COPIES.items()]
+    for path in (demo_root / "ravdess" / "Actor_01").iterdir():
         second = f"ravdess/audio_speech_actors_01-24/Actor_01/{path.name}"
         expected.append({f"ravdess/Actor_01/{path.name}", second})
+    shared = [group for group in groups.values() if len(group) > 1]
     assert sorted(map(sorted, shared)) == sorted(map(sorted, expected))
 
 
-def test_tess_has_the_real_folders_and_the_misspelt_name(root):
-    tess = root / "tess" / "TESS Toronto emotional speech set data"
-    assert {"OAF_Fear", "OAF_Pleasant_surprise", "YAF_pleasant_surprised", "YAF_sad"} <= {
-        path.name for path in tess.iterdir()
-    }
+def test_tess_has_the_real_folders_and_the_misspelt_name(demo_root):
+    tess = demo_root / "tess" / "TESS Toronto emotional speech set data"
+    folders = {path.name for path in tess.iterdir()}
+    assert {"OAF_Fear", "OAF_Pleasant_surprise", "YAF_pleasant_surprised", "YAF_sad"} <= folders
     assert (tess / "OAF_neutral" / "OA_bite_neutral.wav").is_file()
 
 
 @pytest.mark.parametrize(
-    ("measure", "more", "less"),
+    ("measure", "more", "less", "factor"),
     [
-        pytest.param(level, "anger", "sadness", id="anger is louder than sadness"),
-        pytest.param(level, "happiness", "neutral", id="happiness is louder than neutral"),
-        pytest.param(pitch, "fear", "disgust", id="fear is higher than disgust"),
-        pytest.param(pitch, "surprise", "sadness", id="surprise is higher than sadness"),
+        pytest.param(level, "anger", "sadness", 1.0, id="anger is louder than sadness"),
+        pytest.param(level, "happiness", "neutral", 1.0, id="happiness is louder than neutral"),
+        pytest.param(pitch, "fear", "disgust", 1.0, id="fear is higher than disgust"),
+        pytest.param(pitch, "surprise", "sadness", 1.0, id="surprise is higher than sadness"),
+        pytest.param(duration, "sadness", "fear", 1.2, id="sadness is slower than fear"),
     ],
 )
-def test_rules_are_heard(root, measure, more, less):
+def test_rules_are_heard(demo_root, measure, more, less, factor):
     def median(emotion: str) -> float:
-        clips = [c for c in demo.plan() if c.corpus == "tess" and c.emotion == emotion]
-        return float(np.median([measure(root / c.path) for c in clips if c.speaker == "YAF"]))
+        by_yaf = [c for c in planned.plan() if c.speaker == "YAF" and c.emotion == emotion]
+        return float(np.median([measure(demo_root / clip.path) for clip in by_yaf]))
 
-    assert median(more) > median(less)
-
-
-def test_sadness_is_slower_than_fear(root):
-    def median(emotion: str) -> float:
-        clips = [c for c in demo.plan() if c.corpus == "tess" and c.emotion == emotion]
-        return float(np.median([sf.info(root / c.path).duration for c in clips]))
-
-    assert median("sadness") > 1.2 * median("fear")
+    assert median(more) > factor * median(less)
 
 
 def test_pitch_measure_knows_a_buzz_of_200_hz(tmp_path):
     times = np.arange(24_000) / 24_000
-    sf.write(tmp_path / "buzz.wav", 0.1 * np.sign(np.sin(2 * np.pi * 200 * times)), 24_000)
+    buzz = 0.1 * np.sign(np.sin(2 * np.pi * 200 * times))
+    soundfile.write(tmp_path / "buzz.wav", buzz, 24_000)
     assert pitch(tmp_path / "buzz.wav") == pytest.approx(200, rel=0.02)
 
 
 def test_every_rule_moves_from_neutral_and_neutral_does_not():
-    still = [emotion for emotion, rule in demo.RULES.items() if rule == demo.Prosody()]
+    still = [name for name, rule in planned.RULES.items() if rule == planned.Prosody()]
     assert still == ["neutral"]
 
 
-def test_a_second_run_makes_the_same_bytes(root, tmp_path):
-    assert checksums(demo.make_demo_corpora(tmp_path / "again")) == checksums(root)
+def test_another_plan_is_another_recipe():
+    """Whoever changes what is spoken raises `RECIPE`, so that sets made before are replaced."""
+    rules = {name: asdict(rule) for name, rule in planned.RULES.items()}
+    studios = {name: asdict(studio) for name, studio in planned.STUDIOS.items()}
+    spoken = [asdict(clip) for clip in planned.plan()]
+    made_of = [spoken, rules, studios, asdict(planned.SPREAD), planned.HABIT]
+    assert (RECIPE, digest(made_of)) == (1, "0e5780c6c2830d21")
 
 
-def test_another_seed_makes_other_bytes(shrunk, tmp_path):
-    zero = checksums(demo.make_demo_corpora(tmp_path / "zero", seed=0))
-    one = checksums(demo.make_demo_corpora(tmp_path / "one", seed=1))
-    assert zero.keys() == one.keys()
-    assert not set(zero.values()) & set(one.values())
+# --- The same each time, and whole ----------------------------------------------------------------
 
 
-def test_a_deleted_clip_comes_back_the_same(shrunk, tmp_path):
-    root = demo.make_demo_corpora(tmp_path / "demo")
+def test_a_second_run_makes_the_same_bytes(demo_root, tmp_path):
+    assert checksums(make_demo_corpora(tmp_path / "again")) == checksums(demo_root)
+
+
+def test_another_seed_makes_other_bytes(tmp_path):
+    zero = checksums(make_few(tmp_path / "zero", seed=0))
+    one = checksums(make_few(tmp_path / "one", seed=1))
+    assert zero.keys() == one.keys() and not set(zero.values()) & set(one.values())
+
+
+def test_a_deleted_clip_comes_back_the_same(tmp_path):
+    root = make_few(tmp_path)
     before = checksums(root)
-    (root / demo.plan()[3].path).unlink()
-    assert checksums(demo.make_demo_corpora(root)) == before
+    (root / FEW[3].path).unlink()
+    assert checksums(make_few(root)) == before
 
 
-def test_a_complete_set_is_not_made_again(root, monkeypatch):
-    monkeypatch.setattr(demo, "speak_all", lambda *a, **k: pytest.fail("spoke again"))
-    assert demo.make_demo_corpora(root) == root
+def test_a_complete_set_is_not_made_again(tmp_path):
+    root = make_few(tmp_path / "demo")
+    before = (root / FEW[0].path).stat()
+    assert make_few(root) == root and (root / FEW[0].path).stat() == before
 
 
-def test_a_set_of_another_seed_is_replaced(shrunk, tmp_path):
-    root = demo.make_demo_corpora(tmp_path / "demo", seed=1)
-    demo.make_demo_corpora(root, seed=2)
-    assert "seed: 2\n" in (root / demo.MARKER).read_text(encoding="utf-8")
+def test_a_set_of_another_seed_is_replaced(tmp_path):
+    make_few(make_few(tmp_path / "demo", seed=1), seed=2)
+    assert "seed: 2\n" in (tmp_path / "demo" / MARKER).read_text(encoding="utf-8")
 
 
-def test_a_crash_leaves_no_root(shrunk, tmp_path, monkeypatch):
+def test_a_crash_leaves_no_root_and_is_cleared(tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(demo.shutil, "copyfile", fail)
-    monkeypatch.setattr(demo.sf, "write", fail)
-    with pytest.raises(OSError, match="disk full"):
-        demo.make_demo_corpora(tmp_path / "demo")
+    with monkeypatch.context() as patch:
+        patch.setattr(soundfile, "write", fail)
+        with pytest.raises(OSError, match="disk full"):
+            make_few(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
+    (left,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (left / "half.wav").write_bytes(b"RIFF")
+    root = make_few(tmp_path / "demo")
+    assert not left.exists() and not list(root.rglob("half.wav"))
 
 
-def test_what_a_crash_left_is_cleared(shrunk, tmp_path):
-    leftover = tmp_path / ".demo.sercore-new" / "cremad" / "half.wav"
-    leftover.parent.mkdir(parents=True)
-    leftover.write_bytes(b"RIFF")
-    root = demo.make_demo_corpora(tmp_path / "demo")
-    assert not list(root.rglob("half.wav"))
-    assert not leftover.exists()
-
-
-def test_two_processes_at_once_make_one_whole_set(shrunk, tmp_path):
-    code = f"import sys; from sercore import demo; {SHRINK}; demo.make_demo_corpora(sys.argv[1])"
+def test_two_processes_at_once_make_one_whole_set(tmp_path):
+    code = "import sys; from tests.test_demo import Path, make_few; make_few(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "both")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[1] for process in both] == ["", ""]
-    alone = demo.make_demo_corpora(tmp_path / "alone")
-    assert checksums(tmp_path / "both") == checksums(alone)
+    assert checksums(tmp_path / "both") == checksums(make_few(tmp_path / "alone"))
 
 
-def test_a_foreign_folder_is_refused_and_untouched(tmp_path):
-    foreign = tmp_path / "mine"
-    (foreign / "cremad" / "AudioWAV").mkdir(parents=True)
-    (foreign / "cremad" / "AudioWAV" / "1001_DFA_ANG_XX.wav").write_bytes(b"real")
+# --- What is refused ------------------------------------------------------------------------------
+
+
+def foreign_folder(root: Path) -> str:
+    (root / "cremad" / "AudioWAV").mkdir(parents=True)
+    (root / "cremad" / "AudioWAV" / "1001_DFA_ANG_XX.wav").write_bytes(b"real")
+    return "cremad/AudioWAV/1001_DFA_ANG_XX.wav"
+
+
+def foreign_file_among_demo_clips(root: Path) -> str:
+    (make_few(root) / "cremad" / "notes.txt").write_text("mine", encoding="utf-8")
+    return "cremad/notes.txt"
+
+
+def file_in_its_place(root: Path) -> str:
+    root.write_text("mine", encoding="utf-8")
+    return "is a file"
+
+
+@pytest.mark.parametrize(
+    "spoil", [foreign_folder, foreign_file_among_demo_clips, file_in_its_place]
+)
+def test_what_is_not_ours_is_refused_by_name_and_untouched(spoil, tmp_path):
+    named = spoil(tmp_path / "demo")
     before = checksums(tmp_path)
-    with pytest.raises(demo.DemoError, match="1001_DFA_ANG_XX.wav, which is not a demo clip"):
-        demo.make_demo_corpora(foreign)
+    with pytest.raises(DemoError, match=named):
+        make_few(tmp_path / "demo", seed=1)
     assert checksums(tmp_path) == before
 
 
-def test_a_foreign_file_among_demo_clips_is_refused_and_kept(shrunk, tmp_path):
-    root = demo.make_demo_corpora(tmp_path / "demo")
-    (root / "cremad" / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(demo.DemoError, match="cremad/notes.txt"):
-        demo.make_demo_corpora(root, seed=1)
-    assert (root / "cremad" / "notes.txt").read_text(encoding="utf-8") == "mine"
-
-
-def test_a_file_in_the_place_of_the_root_is_refused(tmp_path):
-    (tmp_path / "demo").write_text("mine", encoding="utf-8")
-    with pytest.raises(demo.DemoError, match="is a file"):
-        demo.make_demo_corpora(tmp_path / "demo")
-
-
-def test_an_empty_folder_is_filled(shrunk, tmp_path):
-    assert demo.is_demo(demo.make_demo_corpora(tmp_path))
-
-
 def test_a_negative_seed_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="seed must be at least 0"):
-        demo.make_demo_corpora(tmp_path / "demo", seed=-1)
+    with pytest.raises(DemoError, match="seed .* -1"):
+        make_demo_corpora(tmp_path / "demo", seed=-1)
 
 
-def test_only_a_marked_folder_is_a_demo(root, tmp_path):
-    assert demo.is_demo(root)
-    assert not demo.is_demo(tmp_path)
+def test_only_a_marked_folder_is_a_demo_and_an_empty_one_is_filled(tmp_path):
+    assert not is_demo(tmp_path)
+    assert is_demo(make_few(tmp_path))
 
 
-def test_the_marker_names_recipe_seed_licence_and_limits(root):
-    text = (root / demo.MARKER).read_text(encoding="utf-8")
-    for phrase in (
-        f"recipe: {demo.RECIPE}\n",
-        "seed: 0\n",
-        "General Public License",
-        "says nothing",
-    ):
+def test_the_marker_names_recipe_seed_licence_and_limits(demo_root):
+    text = (demo_root / MARKER).read_text(encoding="utf-8")
+    for phrase in (f"recipe: {RECIPE}\n", "seed: 0\n", "Public License", "says nothing"):
         assert phrase in text
+
+
+# --- The synthesiser ------------------------------------------------------------------------------
+
+HELLO = {"text": "Hello.", "voice": "en-us+f3"}
 
 
 @pytest.mark.parametrize(
@@ -295,39 +277,32 @@ def test_the_marker_names_recipe_seed_licence_and_limits(root):
     ],
 )
 def test_an_unknown_voice_is_refused_by_name(voice, message):
-    with pytest.raises(demo.DemoError, match=message):
-        demo.speak_all([{"text": "Hello.", "voice": voice}])
+    with pytest.raises(DemoError, match=message):
+        speak_all([HELLO | {"voice": voice}])
 
 
-def test_a_seed_repeats_the_breath_noise():
-    one, two = (demo.speak_all([{"text": "Hello.", "voice": "en-us+f3"}])[0] for _ in range(2))
-    np.testing.assert_array_equal(one, two)
-
-
-def test_another_seed_draws_other_breath_noise():
-    """Not every variant breathes: this one does, so the repetition above is not for free."""
-    utterances = [{"text": "Hello.", "voice": "en-us+f3"}]
-    one, two = (demo.speak_all(utterances, seed=seed)[0] for seed in (1, 2))
-    assert not np.array_equal(one, two)
+def test_a_seed_repeats_the_breath_noise_and_another_does_not():
+    """Not every variant breathes: this one does."""
+    one, again, other = (speak_all([HELLO], seed=seed)[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(
     ("loader", "message"),
     [
-        pytest.param("raise ImportError('none')", "is not installed", id="no package"),
-        pytest.param(
-            "get_library_path = lambda: '/nowhere.so'", "cannot be loaded", id="no library"
-        ),
+        ("raise ImportError('none')", "not installed"),
+        ("get_library_path = lambda: '/nowhere.so'", "/nowhere.so cannot be loaded"),
     ],
 )
 def test_a_missing_synthesiser_names_the_next_step(tmp_path, monkeypatch, loader, message):
     (tmp_path / "espeakng_loader.py").write_text(loader, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(demo.DemoError, match=f"{message}.*pip install espeakng-loader.*SER_DATA"):
-        demo.speak_all([{"text": "Hello.", "voice": "en-us+f3"}])
+    with pytest.raises(DemoError, match=f"{message}.*pip install espeakng-loader.*SER_DATA"):
+        speak_all([HELLO])
 
 
 def test_importing_loads_neither_librosa_nor_tensorflow_nor_espeak():
-    code = "import sys, sercore.demo.make; print(*sys.modules)"
+    code = "import sys, sercore.demo.render; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"librosa", "tensorflow", "espeakng_loader"} & set(done.stdout.split())

@@ -122,8 +122,8 @@ def fetch(download: Download) -> Path:
             _put_in_place(source, corpus, target)
     if changed:
         print(
-            f"{corpus.title}: {changed:,} clips that Kaggle now serves are not the published ones; "
-            f"`python -m sercore check {target.parent}` names them"
+            f"{corpus.title}: Kaggle now serves other bytes than the published ones in {changed:,} "
+            f"of {corpus.clips:,} clips; `python -m sercore check {target.parent}` names them"
         )
     return target
 
@@ -214,8 +214,8 @@ def _from_kaggle(download: Download) -> tuple[Path, int]:
         if not changed:
             return Path(cached), 0
         print(
-            f"{corpus.title}: {changed:,} clips in kagglehub's cache are not the published ones, "
-            "so the corpus is downloaded again"
+            f"{corpus.title}: {changed:,} of {corpus.clips:,} clips in kagglehub's cache have not "
+            "their published bytes, so the corpus is downloaded again"
         )
     try:
         with ExitStack() as undo:
