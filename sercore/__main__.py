@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sercore.collection.check import CheckError, check_data
-from sercore.collection.download import CollectError, collect_all
-from sercore.config import PROFILES, CacheError, cache_dir, load_profile
+from sercore.collection.download import collect_all
+from sercore.config import PROFILES, SercoreError, cache_dir, data_folder, load_profile, retraining
 from sercore.corpora import CORPORA
-from sercore.demo.render import DemoError
-from sercore.manifest import ManifestError
 from sercore.models import RECIPES
-from sercore.corpora import DeclarationError
-from sercore.store.files import write_whole
-from sercore.workspace import NoDataError, Workspace, open_workspace
+from sercore.workspace import Workspace, open_workspace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command line without the program's name; `sys.argv` decides if it is not given.
-
-    Returns
-    -------
-    int
-        Exit status: 0 if the command succeeded, 1 if it failed, 130 if Ctrl-C ended it.
-    """
-    options = _parser().parse_args(arguments)
+    """Run one command and return its exit status: 0 if it succeeded, 1 if not, 130 after Ctrl-C."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.run is not _lab:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a letter that the terminal lacks is no error
     try:
         options.run(options)
-    except _expected_errors() as error:
+    except SercoreError as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever reads the output, such as head, has had enough; nor must Python flush the rest.
+        # The reader, such as head, has seen enough. Python must not try to write the rest either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -52,181 +43,129 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """Return the errors whose message says what to do, so that no traceback is needed."""
-    errors = (
-        CacheError,
-        CheckError,
-        CollectError,
-        DeclarationError,
-        DemoError,
-        ManifestError,
-        NoDataError,
-    )
-    # What was never imported cannot have raised.
-    later = {
-        "sercore.course.runner": "CourseError",
-        "sercore.features": "FeatureError",
-        "sercore.modelfile": "ModelFileError",
-        "sercore.results": "PublishedError",
-        "sercore.training": "TrainingError",
-    }
-    loaded = [
-        (sys.modules[module], name) for module, name in later.items() if module in sys.modules
-    ]
-    return (*errors, *(getattr(module, name) for module, name in loaded))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sercore", description="The course's commands.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    course = commands.add_parser("course", help="run every chapter into build/course")
-    course.set_defaults(run=_course)
-    store = commands.add_parser("store", help="run every chapter and store its outputs in it")
-    store.set_defaults(run=_store)
-    for command in (course, store):
-        command.add_argument(
-            "--data",
-            metavar="DIR",
-            type=_folder,
-            required=command is store,
-            help="folder of the corpora; for course, SER_DATA or the demo corpora without it",
+    made = {}
+    for run in (_course, _lab, _store, _publish, _collect, _check):
+        name, about = run.__name__.strip("_"), run.__doc__
+        # JupyterLab's --p... is not to be taken for --profile.
+        made[name] = commands.add_parser(
+            name, help=about, description=about, allow_abbrev=run is not _lab
         )
-        command.add_argument("--profile", choices=PROFILES, help="size of the course")
-        command.add_argument(
-            "--retrain",
-            action="store_true",
-            help="train every model, whether or not there is a finished run of it",
-        )
-    _add_publish(commands)
-    _add_collect(commands)
-    _add_check(commands)
+        made[name].set_defaults(run=run)
+    folder: dict[str, Any] = {"metavar": "DIR", "type": _folder, "help": "folder of the corpora"}
+    for name in ("course", "lab", "store", "publish"):
+        made[name].add_argument("--data", required=name in ("store", "publish"), **folder)
+        made[name].add_argument("--profile", choices=PROFILES, help="size of the course")
+    for name in ("course", "store"):
+        about = "train every model, even if there is a finished run of it"
+        made[name].add_argument("--retrain", action="store_true", help=about)
+    add = made["publish"].add_argument
+    add("--models", nargs="+", choices=RECIPES, default=list(RECIPES), help="all without it")
+    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it")
+    about = (
+        "course: this course's random split; article: the article's own split; replay: that and "
+        "the learning rates read off its curve. The last two go into figures/article"
+    )
+    add("--protocol", choices=("course", "article", "replay"), default="course", help=about)
+    about = f"one of {', '.join(CORPORA)}; all without any"
+    made["collect"].add_argument("names", nargs="*", metavar="NAME", help=about)
+    made["collect"].add_argument("--root", required=True, **folder)
+    about = "do not ask before the download"
+    made["collect"].add_argument("--yes", action="store_true", help=about)
+    made["check"].add_argument("data", **folder)
+    about = "name every file that stands out"
+    made["check"].add_argument("--all", action="store_true", help=about)
     return parser
 
 
-def _add_publish(commands: argparse._SubParsersAction) -> None:
-    publish = commands.add_parser("publish", help="train runs and put them into figures/")
-    publish.set_defaults(run=_publish)
-    publish.add_argument(
-        "--data", metavar="DIR", type=_folder, required=True, help="folder of all four corpora"
-    )
-    publish.add_argument("--profile", choices=PROFILES, help="size of the course")
-    publish.add_argument(
-        "--models", nargs="+", choices=RECIPES, default=list(RECIPES), help="all without it"
-    )
-    publish.add_argument(
-        "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it"
-    )
-    publish.add_argument(
-        "--protocol",
-        choices=("course", "article", "replay"),
-        default="course",
-        help="course: this course's random split; article: the article's own; replay: that and the "
-        "learning rates told from its curve. The last two go into figures/article",
-    )
-
-
-def _add_collect(commands: argparse._SubParsersAction) -> None:
-    collect = commands.add_parser("collect", help="download the real corpora from Kaggle")
-    collect.set_defaults(run=_collect)
-    collect.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(CORPORA)}; all without any"
-    )
-    collect.add_argument(
-        "--root", metavar="DIR", type=_folder, required=True, help="folder of the corpora"
-    )
-    collect.add_argument("--yes", action="store_true", help="do not ask before the download")
-
-
-def _add_check(commands: argparse._SubParsersAction) -> None:
-    check = commands.add_parser("check", help="compare a folder of corpora with what was published")
-    check.set_defaults(run=_check)
-    check.add_argument("data", metavar="DIR", type=_folder, help="folder of the corpora")
-    check.add_argument("--all", action="store_true", help="name every file that stands out")
-
-
 def _folder(name: str) -> Path:
-    # An empty name would be the current folder, or fall back to the demo corpora unasked.
+    # An empty name would mean the current folder, or the demo corpora without a word.
     if not name:
         raise argparse.ArgumentTypeError("the folder's name is empty")
     return Path(name).expanduser().resolve()
 
 
-def _course(options: argparse.Namespace) -> None:
-    from sercore import course  # here and below: it takes seconds, and check has no use for it
+# The docstring of a command's function is its text in the list of commands. `sercore.course` is
+# imported where it is used, because that takes seconds and `check` does not need it.
 
-    with _retraining(options.retrain):
-        course.run_course(_workspace(options))
+
+def _course(options: argparse.Namespace) -> None:
+    """Run every chapter into build/course."""
+    from sercore.course.runner import run_course
+
+    run_course(_workspace(options))
+    _keep_retrained()
+
+
+def _lab(options: argparse.Namespace) -> None:
+    """Open your own copies of the chapters, in work/; other options are passed to JupyterLab."""
+    from sercore.course.lab import open_lab
+
+    _workspace(options)
+    open_lab(options.rest)
 
 
 def _store(options: argparse.Namespace) -> None:
-    from sercore.course import runner as course
+    """Run every chapter and store its outputs in it."""
+    from sercore.course.runner import store_outputs
 
-    with _retraining(options.retrain):
-        written = course.store_outputs(_workspace(options))
+    written = store_outputs(_workspace(options))
+    _keep_retrained()
     print(f"stored the outputs of {len(written)} notebooks")
 
 
 def _publish(options: argparse.Namespace) -> None:
+    """Train runs and put them into figures/."""
     from sercore.course.publishing import PROTOCOLS, publish
 
-    publish(
-        _workspace(options),
-        models=options.models,
-        seeds=options.seeds,
-        protocol=PROTOCOLS[options.protocol],
-    )
+    protocol = PROTOCOLS[options.protocol]
+    publish(_workspace(options), models=options.models, seeds=options.seeds, protocol=protocol)
+    _keep_retrained()
 
 
 def _collect(options: argparse.Namespace) -> None:
+    """Download the real corpora from Kaggle."""
     collect_all(options.names, options.root, yes=options.yes)
 
 
 def _check(options: argparse.Namespace) -> None:
+    """Compare a folder of corpora with what was published."""
     check = check_data(options.data)
-    text = check.text(shown=None) if options.all else check.text()
+    everything = check.text(shown=None)
+    text = everything if options.all else check.text()
     print(text, flush=True)
-    if not options.all and text != check.text(shown=None):
+    if text != everything:
         print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
     if check.wrong:
         raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
 
 
-@contextmanager
-def _retraining(wanted: bool) -> Iterator[None]:
-    """Have each model trained once while the chapters run, which share models.
-
-    The mark under which that happens is kept until they have ended, so that a retraining which was
-    interrupted goes on when it is asked for again.
-    """
-    if not wanted:
-        yield
-        return
-    pending = cache_dir() / "retraining.txt"
-    if not pending.exists():
-        write_whole(pending, datetime.now().isoformat())
-    os.environ["SER_RETRAIN"] = pending.read_text(encoding="utf-8")
-    yield
-    pending.unlink(missing_ok=True)  # another run under the same mark may have ended first
-
-
 def _workspace(options: argparse.Namespace) -> Workspace:
-    """Open the workspace; the options become variables, since the chapters read those."""
-    from sercore.course.runner import CourseError
-
-    if options.data:
-        os.environ["SER_DATA"] = str(options.data)
+    """Open the workspace. The options become variables, because the chapters read those."""
     if options.profile:
         os.environ["SER_PROFILE"] = options.profile
-    try:
-        load_profile()
-    except ValueError as error:
-        raise CourseError(f"SER_PROFILE: {error}") from error
-    if not os.environ.get("SER_DATA"):
+    if getattr(options, "retrain", False):
+        os.environ["SER_RETRAIN"] = "1"
+    if data := options.data or data_folder():
+        os.environ["SER_DATA"] = str(data)
+    else:
         print("No data is named: the synthetic demo corpora are used, and made where missing.")
+    # Notebooks run in another folder, where a relative name would mean another place.
+    os.environ["SER_CACHE"] = str(cache_dir())
+    load_profile()  # a wrong name is to be said before the demo corpora are made
     workspace = open_workspace()
     print(f"{workspace}\n", flush=True)
     return workspace
+
+
+def _keep_retrained() -> None:
+    """After a retraining that went well, put its runs in the place of the old ones."""
+    if retraining():
+        from sercore.store.runs import keep_retrained
+
+        keep_retrained()
 
 
 if __name__ == "__main__":

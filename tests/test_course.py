@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import signal
 import sys
@@ -14,11 +15,12 @@ from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from sercore import __main__ as command_line
-from sercore.config import PROFILES
-from sercore.course import runner as course
+from sercore.config import PROFILES, REPOSITORY, retraining
+from sercore.course import runner
+from sercore.course.notebooks import PLAYER_NOTE, CourseError, chapters_in
 from sercore.course.pages import ChapterRun, scores_text, write_index, write_page
-from sercore.course.runner import CourseError, Progress, find_notebooks, run_course, store_outputs
-from sercore.course.storing import PLAYER_NOTE
+from sercore.course.runner import Progress, run_course, run_notebooks, store_outputs
+from sercore.store import runs
 from sercore.workspace import SYNTHETIC_NOTE, Workspace
 
 # A black PNG of one pixel.
@@ -31,16 +33,15 @@ from IPython.display import HTML, display
 print(os.environ["SER_DATA"] == {{data!r}}, os.environ["SER_PROFILE"], os.environ["SER_DPI"])
 print(sys.executable == {sys.executable!r}, "inline" in os.environ["MPLBACKEND"])
 display({{{{"image/png": "{PIXEL}"}}}}, raw=True)
-display(HTML("<audio controls></audio>"))"""
+display(HTML("<audio controls></audio>"))
+print("after the player")"""
 
 SCORES = """import pandas as pd
 print("nothing about people")
 pd.DataFrame({"accuracy": [0.712]}, index=["CNN <mel>"])"""
 
-SCORES_HTML = "<th>CNN &lt;mel&gt;</th>\n      <td>0.712</td>"
-NO_SCORES = "No scores were printed: no cell tagged 'scores' was run and showed something."
-
 FAIL = "wanted = {}\nwanted['missing']"
+EPOCHS = "for epoch in (1, 2):\n    print(f'epoch {epoch}\\n', flush=True)"
 
 
 def write_notebook(folder: Path, name: str, *sources: str, title: str = "A chapter") -> Path:
@@ -54,6 +55,13 @@ def write_notebook(folder: Path, name: str, *sources: str, title: str = "A chapt
 
 def make_workspace(root: Path, *, synthetic: bool) -> Workspace:
     return Workspace(root=root, profile=PROFILES["demo"], synthetic=synthetic)
+
+
+def run_in(folder: Path, *sources: str) -> Path:
+    """Run the chapters of a folder, after one more of these sources is written if there are any."""
+    if sources:
+        write_notebook(folder, "01_a", *sources)
+    return run_course(make_workspace(folder, synthetic=True), folder, build=folder / "build/course")
 
 
 class Terminal(io.StringIO):
@@ -82,30 +90,29 @@ def run(tmp_path_factory):
     (build / "figures" / "01_old-01-1.png").touch()
     (build / "own.txt").touch()
     before = {path: path.read_bytes() for path in notebooks.iterdir()}
-    log = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(log):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as log:
         patch.setenv("JUPYTER_PATH", str(base / "share"))
         with pytest.raises(CourseError) as failure:
             run_course(make_workspace(base, synthetic=True), notebooks, build=build)
-    after = {path: path.read_bytes() for path in notebooks.iterdir()}
     return {
         "build": build,
         "error": str(failure.value),
         "log": log.getvalue(),
-        "unchanged": before == after,
+        "unchanged": before == {path: path.read_bytes() for path in notebooks.iterdir()},
+        "first page": (build / "01_show.html").read_text(encoding="utf-8"),
     }
 
 
-def test_kernel_knows_data_profile_and_resolution(run):
-    assert "True demo 100" in (run["build"] / "01_show.html").read_text()
-
-
-def test_kernel_is_this_interpreter_and_draws_inline(run):
-    assert "True True" in (run["build"] / "01_show.html").read_text()
-
-
-def test_player_stays_in_the_page(run):
-    assert "<audio controls" in (run["build"] / "01_show.html").read_text()
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("True demo 100", id="data, profile and resolution as asked for"),
+        pytest.param("True True", id="this interpreter, and pictures in the notebook"),
+        pytest.param("<audio controls", id="players"),
+    ],
+)
+def test_page_shows(run, part):
+    assert part in run["first page"]
 
 
 def test_course_writes_no_notebook(run):
@@ -124,11 +131,8 @@ def test_failed_chapter_has_its_page_and_the_next_has_none(run):
     assert not (run["build"] / "04_later.html").exists()
 
 
-def test_figures_are_named_after_chapter_and_cell(run):
+def test_only_earlier_results_are_cleared_and_figures_are_named_after_their_cell(run):
     assert [p.name for p in (run["build"] / "figures").iterdir()] == ["01_show-01-1.png"]
-
-
-def test_only_earlier_results_are_cleared(run):
     assert (run["build"] / "own.txt").exists()
 
 
@@ -137,7 +141,7 @@ def test_index_lists_what_was_run(run):
     assert "Show &lt;all&gt;" in index
     assert 'src="figures/01_show-01-1.png"' in index
     assert "stopped in cell 2" in index
-    assert SCORES_HTML in index
+    assert "<th>CNN &lt;mel&gt;</th>\n      <td>0.712</td>" in index
     assert SYNTHETIC_NOTE in index
 
 
@@ -157,42 +161,28 @@ def test_log_has_a_line_for_start_and_end_of_each_chapter(run):
 
 
 def test_course_ends_with_scores_and_index(tmp_path, capsys):
-    write_notebook(tmp_path, "08_scores", "1", SCORES)
-    index = run_course(make_workspace(tmp_path, synthetic=True), tmp_path, build=tmp_path / "build")
-    end = (
+    index = run_in(tmp_path, "1", SCORES)
+    assert capsys.readouterr().out.endswith(
         "\n\nScores on the test set:\nnothing about people\n           accuracy\n"
         f"CNN <mel>     0.712\n\nThe course: {index}\n"
     )
-    assert capsys.readouterr().out.endswith(end)
 
 
-def test_course_without_scores_says_so(tmp_path, capsys):
-    write_notebook(tmp_path, "01_none", "1")
-    run_course(make_workspace(tmp_path, synthetic=True), tmp_path, build=tmp_path / "build")
-    assert f"\n{NO_SCORES}\n" in capsys.readouterr().out
-
-
-@pytest.fixture
-def interruptible():
-    """Heed SIGINT even where the tests were started in the background, which ignores it."""
+def test_ctrl_c_ends_the_run(tmp_path):
+    # Tests that were started in the background would ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_ctrl_c_ends_the_run(tmp_path, interruptible):
-    source = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(30)"
-    write_notebook(tmp_path, "01_slow", source)
-    workspace = make_workspace(tmp_path, synthetic=True)
-    with pytest.raises(KeyboardInterrupt):
-        run_course(workspace, tmp_path, build=tmp_path / "build")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_in(
+                tmp_path, "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)", "1 / 0"
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_kernel_that_dies_is_said_with_its_last_words(tmp_path):
-    write_notebook(tmp_path, "01_die", "import os\nos.write(2, b'out of memory')\nos._exit(1)")
-    workspace = make_workspace(tmp_path, synthetic=True)
     with pytest.raises(CourseError, match=r"(?s)cell 1 of 1 failed.*kernel died.*\nout of memory"):
-        run_course(workspace, tmp_path, build=tmp_path / "build")
+        run_in(tmp_path, "import os\nos.write(2, b'out of memory')\nos._exit(1)")
 
 
 def test_what_native_code_logs_stays_out_of_the_notebooks(tmp_path, monkeypatch):
@@ -205,54 +195,45 @@ def test_what_native_code_logs_stays_out_of_the_notebooks(tmp_path, monkeypatch)
     )
     path = write_notebook(tmp_path, "01_log", source)
     workspace = make_workspace(tmp_path, synthetic=True)
-    (run,) = course.run_notebooks([path], workspace=workspace, dpi=72)
-    assert run.notebook.cells[1].outputs == [new_output("stream", name="stderr", text="said\n")]
+    (ran,) = run_notebooks([path], workspace=workspace, dpi=72)
+    assert ran.notebook.cells[1].outputs == [new_output("stream", name="stderr", text="said\n")]
 
 
-def test_no_notebooks_is_said(tmp_path):
-    with pytest.raises(CourseError, match="there are no notebooks in"):
-        find_notebooks(tmp_path)
-
-
-def test_notebooks_come_in_order(tmp_path):
-    for name in ("10_b", "02_c", "01_a"):
+def test_chapters_come_in_order_and_no_other_notebook_is_one(tmp_path):
+    with pytest.raises(CourseError, match="no notebooks"):
+        run_in(tmp_path)
+    for name in ("10_b", "02_c", "Untitled", "01_a"):
         write_notebook(tmp_path, name)
-    assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a", "02_c", "10_b"]
-
-
-def test_a_notebook_of_ones_own_is_no_chapter(tmp_path):
-    write_notebook(tmp_path, "01_a")
-    write_notebook(tmp_path, "Untitled")
-    assert [path.stem for path in find_notebooks(tmp_path)] == ["01_a"]
+    assert [path.stem for path in chapters_in(tmp_path)] == ["01_a", "02_c", "10_b"]
 
 
 def test_a_file_that_is_no_notebook_is_named(tmp_path):
     (tmp_path / "01_merged.ipynb").write_text("<<<<<<< HEAD\n{}")
-    workspace = make_workspace(tmp_path, synthetic=True)
-    with pytest.raises(CourseError, match=r"01_merged\.ipynb is no notebook .*git checkout"):
-        run_course(workspace, tmp_path, build=tmp_path / "build")
+    with pytest.raises(CourseError, match=r"01_merged\.ipynb.*git checkout"):
+        run_in(tmp_path)
 
 
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
-    write_notebook(tmp_path, "01_a", "1")
-    build = tmp_path / "build"
-    (build / "figures").mkdir(parents=True)
+    build = tmp_path / "build" / "course"
+    build.mkdir(parents=True)
     (build / "index.html").write_text("the first run's")
-    workspace = make_workspace(tmp_path, synthetic=True)
-    with FileLock(f"{build}.lock"), pytest.raises(CourseError, match="another run is writing to"):
-        run_course(workspace, tmp_path, build=build)
+    with FileLock(f"{build}.lock"), pytest.raises(CourseError, match="another run"):
+        run_in(tmp_path, "1")
     assert (build / "index.html").read_text() == "the first run's"
-    run_course(workspace, tmp_path, build=build)
+    run_in(tmp_path, "1")
     with FileLock(f"{build}.lock", timeout=0):  # it let go of the folder
         pass
 
 
-def test_a_file_in_the_place_of_the_results_is_named(tmp_path):
-    write_notebook(tmp_path, "01_a", "1")
-    (tmp_path / "build").touch()
-    workspace = make_workspace(tmp_path, synthetic=True)
+@pytest.mark.parametrize("place", ["build", "build/course", "build/course/01_a.html/x"])
+def test_results_that_cannot_be_written_are_said(tmp_path, place):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).touch()
     with pytest.raises(CourseError, match="cannot be written"):
-        run_course(workspace, tmp_path, build=tmp_path / "build" / "course")
+        run_in(tmp_path, "1")
+
+
+# --- Progress -----------------------------------------------------------------------------------
 
 
 def chapter_run(path: Path, *cells: nbformat.NotebookNode, seconds: float = 1.0) -> ChapterRun:
@@ -260,25 +241,50 @@ def chapter_run(path: Path, *cells: nbformat.NotebookNode, seconds: float = 1.0)
     return ChapterRun(path=path, notebook=notebook, seconds=seconds, failure=None)
 
 
-def test_terminal_has_one_line_a_chapter_that_is_updated(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stdout", stream)
-    progress = Progress(8)
-    progress.start(3, "03_exploration")
-    progress.cell(1, 19)
-    progress.cell(2, 19)
-    progress.finish(chapter_run(Path("03_exploration.ipynb"), seconds=75.2))
-    parts = [part.strip() for part in stream.getvalue().split("\r")]
-    assert parts == [
+def test_terminal_shows_what_the_running_cell_prints_in_one_line_a_chapter(tmp_path):
+    path = write_notebook(tmp_path, "05_cnn", EPOCHS)
+    with redirect_stdout(Terminal()) as terminal:
+        list(run_notebooks([path], workspace=make_workspace(tmp_path, synthetic=True), dpi=72))
+    shown = [part.strip() for part in terminal.getvalue().split("\r")]
+    assert shown[:-1] == [
         "",
-        "[3/8] 03_exploration: cell 1 of 19",
-        "[3/8] 03_exploration: cell 2 of 19",
-        "[3/8] 03_exploration: done, 1 min 15 s",
+        "[1/1] 05_cnn: cell 1 of 1",
+        "[1/1] 05_cnn: cell 1 of 1: epoch 1",
+        "[1/1] 05_cnn: cell 1 of 1: epoch 2",
     ]
-    assert stream.getvalue().count("\n") == 1
+    assert shown[-1].startswith("[1/1] 05_cnn: done, ")
+    assert terminal.getvalue().count("\n") == 1
 
 
-# --- Scores -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("before", ["", "hidden\r", "hidden\n", "\x1b[31m"])
+def test_a_long_line_is_shortened_and_a_shorter_one_covers_it(monkeypatch, before):
+    monkeypatch.setenv("COLUMNS", "61")
+    with redirect_stdout(Terminal()) as terminal:
+        progress = Progress(1)
+        progress.start(1, "05_cnn")
+        progress.text(before + "x" * 100)
+        progress.finish(chapter_run(Path("05_cnn.ipynb"), seconds=75.2))
+    _, long, end = terminal.getvalue().removesuffix("\n").split("\r")
+    assert re.fullmatch(r": x+\.\.\.", long.removeprefix("[1/1] 05_cnn"))
+    assert len(long) == len(end) == 60
+    assert end.strip() == "[1/1] 05_cnn: done, 1 min 15 s"
+
+
+def test_a_log_has_a_line_of_a_long_cell_now_and_then(capsys):
+    now = 0.0
+    progress = Progress(1, pause=30, clock=lambda: now)
+    progress.start(1, "05_cnn")
+    progress.cell(7, 9)
+    for now in (29, 30, 31, 59, 60):
+        progress.text(f"second {now}\n")
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/1] 05_cnn ...",
+        "[1/1] 05_cnn: cell 7 of 9: second 30",
+        "[1/1] 05_cnn: cell 7 of 9: second 60",
+    ]
+
+
+# --- Scores and pages ---------------------------------------------------------------------------
 
 
 def scores_cell(*outputs: nbformat.NotebookNode, tag: str = "scores") -> nbformat.NotebookNode:
@@ -295,74 +301,43 @@ def scores_cell(*outputs: nbformat.NotebookNode, tag: str = "scores") -> nbforma
     ids=["no output", "no tag", "no text"],
 )
 def test_scores_that_are_not_there_are_said_to_be_missing(cell, tmp_path):
-    runs = [chapter_run(tmp_path / "08_evaluation.ipynb", cell)]
-    assert scores_text(runs) == NO_SCORES
-    index = write_index(runs, tmp_path, workspace=make_workspace(tmp_path, synthetic=False))
+    ran = [chapter_run(tmp_path / "08_evaluation.ipynb", cell)]
+    assert "No scores" in scores_text(ran)
+    index = write_index(ran, tmp_path, workspace=make_workspace(tmp_path, synthetic=False))
     assert "Scores" not in index.read_text(encoding="utf-8")
 
 
-# --- Pages --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def page(tmp_path) -> str:
-    """A page made of a notebook that was not run."""
+def test_page_stands_alone_and_leads_to_the_other_chapters(tmp_path):
     (tmp_path / "picture.png").write_bytes(b"png")
     text = (
         "# Title\n\nSee [chapter 4](04_preprocessing.ipynb#padding) and ![a picture](picture.png)."
     )
     paths = [tmp_path / f"{name}.ipynb" for name in ("01_a", "02_b", "03_c")]
     chapter = chapter_run(paths[1], new_markdown_cell(text), new_code_cell("import os"))
-    return write_page(chapter, tmp_path, chapters=paths).read_text(encoding="utf-8")
-
-
-def test_page_loads_nothing(page):
+    page = write_page(chapter, tmp_path, chapters=paths).read_text(encoding="utf-8")
     assert re.findall(r"<script|<link|@import|url\(|src=\"(?!data:)", page) == []
-
-
-def test_picture_is_in_the_page(page):
     assert 'src="data:image/png;base64,cG5n"' in page
-
-
-def test_links_to_chapters_lead_to_pages(page):
-    assert 'href="04_preprocessing.html#padding"' in page
-    assert 'href="01_a.html"' in page
-    assert 'href="03_c.html"' in page
+    links = re.findall('href="([^#][^"]*)"', page)
+    assert {"04_preprocessing.html#padding", "01_a.html", "03_c.html", "index.html"} == set(links)
 
 
 # --- Storing ------------------------------------------------------------------------------------
 
 
-def test_store_keeps_outputs_without_players(tmp_path):
+def test_store_keeps_outputs_in_their_order_without_players(tmp_path):
     path = write_notebook(tmp_path, "01_show", SHOW.format(data="elsewhere"), "1 + 1")
     ids = [cell.id for cell in nbformat.read(path, as_version=4).cells]
     store_outputs(make_workspace(tmp_path, synthetic=False), tmp_path)
     stored = nbformat.read(path, as_version=4)
     assert [cell.id for cell in stored.cells] == ids
     assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2]
-    text, picture, player = stored.cells[1].outputs
+    text, picture, player, after = stored.cells[1].outputs
     assert text.text == "False demo 72\nTrue True\n"
     assert picture.data["image/png"].strip() == PIXEL
     assert player.data == {"text/plain": PLAYER_NOTE}
+    assert after.text == "after the player\n"
     assert "execution" not in stored.cells[1].metadata
     assert [p.name for p in tmp_path.iterdir()] == ["01_show.ipynb"]
-
-
-def test_store_writes_nothing_if_one_output_is_unfit(tmp_path):
-    paths = [
-        write_notebook(tmp_path, "01_good", "1 + 1"),
-        write_notebook(tmp_path, "02_bad", "import os\nos.getcwd()"),
-    ]
-    before = [path.read_bytes() for path in paths]
-    with pytest.raises(CourseError, match=r"02_bad\.ipynb, cell 1: an absolute path"):
-        store_outputs(make_workspace(tmp_path, synthetic=False), tmp_path)
-    assert [path.read_bytes() for path in paths] == before
-
-
-def test_store_refuses_synthetic_speech(tmp_path):
-    write_notebook(tmp_path, "01_good", "1 + 1")
-    with pytest.raises(CourseError, match="is synthetic"):
-        store_outputs(make_workspace(tmp_path, synthetic=True), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -371,69 +346,89 @@ def test_store_refuses_synthetic_speech(tmp_path):
         ("import os\nos.getcwd()", "an absolute path"),
         ("import warnings\nwarnings.warn('soon', FutureWarning)", "text on standard error"),
         ("print('I0000 00:00:1736900000.123456   12345 service.cc:152] XLA')", "a log line"),
+        (FAIL, "of 2 failed"),
     ],
 )
-def test_store_names_the_cell_that_is_unfit(tmp_path, source, problem):
-    write_notebook(tmp_path, "01_bad", "1", source)
-    with pytest.raises(CourseError, match=rf"01_bad\.ipynb, cell 2: {problem}"):
+def test_store_names_the_cell_that_is_unfit_and_writes_nothing(tmp_path, source, problem):
+    write_notebook(tmp_path, "01_good", "1 + 1")
+    write_notebook(tmp_path, "02_bad", "1", source)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CourseError, match=rf"02_bad\.ipynb, cell 2:? {problem}"):
         store_outputs(make_workspace(tmp_path, synthetic=False), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_store_refuses_synthetic_speech(tmp_path):
+    write_notebook(tmp_path, "01_good", "1 + 1")
+    with pytest.raises(CourseError, match="is synthetic"):
+        store_outputs(make_workspace(tmp_path, synthetic=True), tmp_path)
 
 
 # --- The command line ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def commands(monkeypatch):
-    """The command line with the work itself left out; its variables are put back afterwards."""
-    for name in ("SER_DATA", "SER_PROFILE"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setattr(course, "run_course", lambda workspace: None)
-    return command_line.main
+def command(monkeypatch, tmp_path):
+    """The command line on a folder of corpora, with another course; variables are put back."""
+    for name in ("SER_DATA", "SER_PROFILE", "SER_RETRAIN", "SER_CACHE"):
+        monkeypatch.setenv(name, os.environ.get(name, "") if name == "SER_CACHE" else "")
+    (tmp_path / "my data" / "tess").mkdir(parents=True)
+
+    def run(*options: str, course=lambda workspace: None) -> int:
+        monkeypatch.setattr(runner, "run_course", course)
+        return command_line.main(["course", "--data", str(tmp_path / "my data"), *options])
+
+    return run
 
 
-def test_course_takes_data_with_a_space_and_a_profile(commands, monkeypatch, tmp_path):
-    root = tmp_path / "my data"
-    (root / "tess").mkdir(parents=True)
+def test_course_takes_data_with_a_space_and_a_profile(command, tmp_path):
     seen = []
-    monkeypatch.setattr(course, "run_course", seen.append)
-    assert commands(["course", "--data", str(root), "--profile", "article"]) == 0
-    assert (seen[0].root, seen[0].profile.name) == (root, "article")
+    assert command("--profile", "article", course=seen.append) == 0
+    assert (seen[0].root, seen[0].profile.name) == (tmp_path / "my data", "article")
 
 
-def test_missing_data_is_one_line_and_no_traceback(commands, capsys, tmp_path):
-    assert commands(["course", "--data", str(tmp_path / "none")]) == 1
+@pytest.mark.parametrize(("fails", "kept"), [(False, ["kept"]), (True, [])])
+def test_new_runs_are_kept_only_when_a_retraining_went_well(command, monkeypatch, fails, kept):
+    done = []
+
+    def course(workspace):
+        assert retraining()
+        if fails:
+            raise CourseError("a cell failed")
+
+    monkeypatch.setattr(runs, "keep_retrained", lambda: done.append("kept"))
+    assert command() == 0
+    assert done == []
+    assert command("--retrain", course=course) == fails
+    assert done == kept
+
+
+@pytest.mark.parametrize("change", [{"data": "none"}, {"profile": "huge"}])
+def test_a_wrong_choice_is_one_line_and_no_traceback(command, capsys, monkeypatch, change):
+    if "profile" in change:
+        monkeypatch.setenv("SER_PROFILE", "huge")
+    assert command(*(["--data", "none"] if "data" in change else [])) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"sercore course: the data folder {tmp_path / 'none'} does not exist")
-    assert error.count("\n") == 1
-
-
-def test_unknown_profile_in_the_environment_is_one_line(commands, capsys, monkeypatch):
-    monkeypatch.setenv("SER_PROFILE", "huge")
-    assert commands(["course"]) == 1
-    assert capsys.readouterr().err == (
-        "sercore course: SER_PROFILE: unknown profile 'huge', expected one of demo, laptop, "
-        "article\n"
-    )
+    assert error.startswith("sercore course: ") and error.count("\n") == 1
+    assert list(change.values())[0] in error
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["store"], ["course", "--profile", "huge"], ["course", "--data", ""]]
+    "arguments",
+    [[], ["store"], ["course", "--profile", "huge"], ["course", "--data", ""], ["course", "--x"]],
 )
-def test_wrong_usage_has_exit_status_2(commands, arguments):
-    with pytest.raises(SystemExit) as end:
-        commands(arguments)
-    assert end.value.code == 2
+def test_wrong_usage_has_exit_status_2(arguments):
+    with pytest.raises(SystemExit, match="2"):
+        command_line.main(arguments)
 
 
-def test_ctrl_c_has_exit_status_130(commands, monkeypatch, capsys, tmp_path):
-    def interrupt(workspace):
+def test_ctrl_c_has_exit_status_130(command, capsys):
+    def course(workspace):
         raise KeyboardInterrupt
 
-    (tmp_path / "tess").mkdir()
-    monkeypatch.setattr(course, "run_course", interrupt)
-    assert commands(["course", "--data", str(tmp_path)]) == 130
+    assert command(course=course) == 130
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_results_go_below_the_repository():
-    assert course.BUILD == course.REPOSITORY / "build" / "course"
+    assert runner.BUILD == REPOSITORY / "build" / "course"

@@ -1,32 +1,36 @@
-"""What may be stored in the repository: outputs are cleaned, checked, and written back.
+"""Outputs that are stored in the repository: they are cleaned, then checked.
 
-Every `..._problems` check returns one line a finding, so that `python -m sercore store` and the
-tests on the stored notebooks ask the same questions.
+Each `..._problems` function returns one line for each problem that it finds. The command `store`
+and the tests on the chapters use the same checks.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 
 from sercore.config import REPOSITORY, cache_dir
+from sercore.course.notebooks import (
+    code_cells,
+    holds_sound,
+    notebook_text,
+    output_text,
+    remove_sound,
+)
 
 STORE_DPI = 72
 MAX_WIDTH = 10 * STORE_DPI
 MAX_BYTES = 1_000_000
 
-PLAYER_NOTE = "(a player is here when you run this cell)"
-
-_AUDIO = re.compile(r"<audio\b|data:audio/", re.IGNORECASE)
-# The two shapes of TensorFlow's own log lines, and the two lines that come without either.
+# The two forms of TensorFlow's own log lines, and two lines of it that have neither form.
 _LOG_LINE = re.compile(
     r"^(?:[IWE]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+\.cc:\d+\]"
     r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] (?:tensorflow|external)/"
@@ -39,177 +43,95 @@ _ABSOLUTE_PATH = re.compile(
 )
 
 
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """Return the code cells in order; cell numbers in messages count these from 1."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-
-# --- Cleaning and writing --------------------------------------------------------------------
-
-
 def clean_for_storing(notebook: NotebookNode) -> None:
-    """Take out of a notebook what differs between machines or may not be passed on, in place."""
+    """Remove sound and what differs from machine to machine, in place."""
+    remove_sound(notebook)
     for cell in code_cells(notebook):
-        cell.outputs = [_without_player(output) for output in cell.outputs]
         cell.metadata.pop("execution", None)
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
-
-
-def notebook_text(notebook: NotebookNode) -> str:
-    """Return a notebook as the text of its file."""
-    return nbformat.writes(notebook) + "\n"
-
-
-def write_notebooks(notebooks: dict[Path, NotebookNode]) -> None:
-    """Write each notebook to its file, which is whole at every moment."""
-    for path, notebook in notebooks.items():
-        draft = path.with_name(f".{path.name}.tmp")
-        draft.write_text(notebook_text(notebook), encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-
-
-def _without_player(output: NotebookNode) -> NotebookNode:
-    if not _holds_audio(output):
-        return output
-    return nbformat.v4.new_output("display_data", data={"text/plain": PLAYER_NOTE})
-
-
-def _holds_audio(output: NotebookNode) -> bool:
-    kinds = output.get("data", {})
-    return any(kind.startswith("audio/") for kind in kinds) or bool(_AUDIO.search(_text(output)))
-
-
-def _text(output: NotebookNode) -> str:
-    """Return everything in an output that is text, not a picture."""
-    values = [value for kind, value in output.get("data", {}).items() if "image/" not in kind]
-    return "\n".join([output.get("text", ""), *output.get("traceback", []), *map(str, values)])
-
-
-# --- Checking --------------------------------------------------------------------------------
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
 def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
-    """Return everything in a notebook that must not be stored.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        The notebook with its outputs.
-    data : Path
-        Folder of the corpora, which no output may name.
-    """
-    return [
-        *audio_problems(notebook),
-        *path_problems(notebook, data=data),
-        *log_problems(notebook),
-        *stderr_problems(notebook),
-        *picture_problems(notebook),
-        *error_problems(notebook),
-        *count_problems(notebook),
-        *size_problems(notebook_text(notebook)),
-    ]
+    """Return all problems of a notebook; its outputs must not name the folder `data` either."""
+    checks = (audio_problems, log_problems, stderr_problems, picture_problems, error_problems)
+    found = [problem for check in checks for problem in check(notebook)]
+    found += path_problems(notebook, data=data) + count_problems(notebook)
+    return found + size_problems(notebook_text(notebook))
 
 
-def _findings(notebook: NotebookNode, problem: Callable[[NotebookNode], str | None]) -> list[str]:
-    """Ask `problem` about every output and put the cell's number before what it answers."""
-    return [
-        f"cell {number}: {finding}"
-        for number, cell in enumerate(code_cells(notebook), start=1)
-        for output in cell.outputs
-        if (finding := problem(output))
-    ]
+def _each_output(problem: Callable[..., str | None]) -> Callable[..., list[str]]:
+    """Turn a question about one output into a check of a notebook, which names the cells."""
+
+    @wraps(problem)
+    def check(notebook: NotebookNode, **options: Any) -> list[str]:
+        return [
+            f"cell {number}: {found}"
+            for number, cell in enumerate(code_cells(notebook), start=1)
+            for output in cell.outputs
+            if (found := problem(output, **options))
+        ]
+
+    return check
 
 
-def audio_problems(notebook: NotebookNode) -> list[str]:
-    """Name the cells whose outputs hold audio: clips may not be passed on."""
-    return _findings(notebook, lambda output: "audio" if _holds_audio(output) else None)
+@_each_output
+def audio_problems(output: NotebookNode) -> str | None:
+    """Find sound: the corpora's licences do not let us pass clips on."""
+    return "audio" if holds_sound(output) else None
 
 
-def path_problems(notebook: NotebookNode, *, data: Path | None = None) -> list[str]:
-    """Name the cells whose outputs hold an absolute path or a folder of this machine.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-        The notebook with its outputs.
-    data : Path, optional
-        One more folder that no output may name.
-    """
-    private = _private_folders() | ({str(data)} if data else set())
-
-    def problem(output: NotebookNode) -> str | None:
-        for line in _text(output).splitlines():
-            if _ABSOLUTE_PATH.search(line) or any(folder in line for folder in private):
-                return f"an absolute path in {line.strip()[:120]!r}"
-        return None
-
-    return _findings(notebook, problem)
-
-
-def _private_folders() -> set[str]:
+@_each_output
+def path_problems(output: NotebookNode, *, data: Path | None = None) -> str | None:
+    """Find absolute paths, folders of this machine, and the folder `data`."""
     folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
-    # The root of a drive, a home in some containers, is a part of every URL.
-    return {str(folder) for folder in folders if folder.parent != folder}
+    # A container's home folder may be /, which is a part of every URL.
+    private = {str(folder) for folder in folders if folder.parent != folder}
+    private |= {str(data)} if data else set()
+    for line in output_text(output).splitlines():
+        if _ABSOLUTE_PATH.search(line) or any(folder in line for folder in private):
+            return f"an absolute path in {line.strip()[:120]!r}"
+    return None
 
 
-def log_problems(notebook: NotebookNode) -> list[str]:
-    """Name the cells whose outputs hold a line of TensorFlow's start-up log."""
-
-    def problem(output: NotebookNode) -> str | None:
-        lines = [line for line in _text(output).splitlines() if _LOG_LINE.match(line)]
-        return f"a log line {lines[0][:80]!r}" if lines else None
-
-    return _findings(notebook, problem)
+@_each_output
+def log_problems(output: NotebookNode) -> str | None:
+    """Find lines of TensorFlow's log."""
+    lines = [line for line in output_text(output).splitlines() if _LOG_LINE.match(line)]
+    return f"a log line {lines[0][:80]!r}" if lines else None
 
 
-def stderr_problems(notebook: NotebookNode) -> list[str]:
-    """Name the cells that wrote to standard error, as Python's warnings do."""
-
-    def problem(output: NotebookNode) -> str | None:
-        if output.get("name") != "stderr" or not output.text:
-            return None
-        return f"text on standard error, {output.text.strip()[:120]!r}"
-
-    return _findings(notebook, problem)
+@_each_output
+def stderr_problems(output: NotebookNode) -> str | None:
+    """Find what went to standard error, as Python's warnings do."""
+    text = output.text if output.get("name") == "stderr" else ""
+    return f"text on standard error, {text.strip()[:120]!r}" if text else None
 
 
-def picture_problems(notebook: NotebookNode) -> list[str]:
-    """Name the cells whose pictures are not PNG or wider than 10 inches at 72 dpi."""
-
-    def problem(output: NotebookNode) -> str | None:
-        for kind, value in output.get("data", {}).items():
-            if kind == "image/png":
-                # A PNG's width stands big-endian behind its signature and the header's name.
-                width = int.from_bytes(base64.b64decode(value)[16:20], "big")
-                if width > MAX_WIDTH:
-                    return f"a picture {width} pixels wide, more than {MAX_WIDTH}"
-            elif kind.startswith("image/"):
-                return f"a picture of type {kind}, where only PNG is stored"
-        return None
-
-    return _findings(notebook, problem)
+@_each_output
+def picture_problems(output: NotebookNode) -> str | None:
+    """Find pictures that are no PNG, or wider than 10 inches at 72 dpi."""
+    for kind, value in output.get("data", {}).items():
+        if kind == "image/png":
+            # In a PNG file, bytes 16 to 19 are the width, the most significant byte first.
+            if (width := int.from_bytes(base64.b64decode(value)[16:20], "big")) > MAX_WIDTH:
+                return f"a picture {width} pixels wide, more than {MAX_WIDTH}"
+        elif kind.startswith("image/"):
+            return f"a picture of type {kind}; only PNG is stored"
+    return None
 
 
-def error_problems(notebook: NotebookNode) -> list[str]:
-    """Name the cells that ended in an error."""
-
-    def problem(output: NotebookNode) -> str | None:
-        return f"the error {output.ename}" if output.output_type == "error" else None
-
-    return _findings(notebook, problem)
+@_each_output
+def error_problems(output: NotebookNode) -> str | None:
+    """Find errors."""
+    return f"the error {output.ename}" if output.output_type == "error" else None
 
 
 def count_problems(notebook: NotebookNode) -> list[str]:
-    """Say if the code cells' execution counts are not 1, 2, ... in order."""
+    """Say if the code cells were not run once each and in order, by their execution counts."""
     counts = [cell.execution_count for cell in code_cells(notebook)]
-    if counts == list(range(1, len(counts) + 1)):
-        return []
-    return [f"the execution counts are {counts}, not 1 to {len(counts)} in order"]
+    in_order = counts == list(range(1, len(counts) + 1))
+    return [] if in_order else [f"the execution counts are {counts}, not 1 to {len(counts)}"]
 
 
 def size_problems(text: str) -> list[str]:
