@@ -1,8 +1,7 @@
 """What each corpus is, and how its file names spell their labels (chapters 1 and 2).
 
-A corpus is declared in a TOML file: the four of the article in `sercore/data/corpora/`, a corpus
-of your own in `corpus.toml` in its folder, with the same keys. Folders named after emotions need
-no declaration.
+A TOML file declares a corpus: the four of the article in `sercore/data/corpora/`, your own with the
+same keys in `corpus.toml` in its folder. Folders named after emotions need no declaration.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ import os
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from sercore.config import SercoreError
-from sercore.store.scan import folders_in, is_plain
+from sercore.store.scan import is_plain
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The seven classes every model predicts, in the order of its outputs."""
@@ -55,16 +54,15 @@ class Labels:
     """One of `LABELS`, or `SKIP`."""
     intensity: str
     sentence: str
-    """The corpus's own code for what is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """One corpus: what it is, where it comes from, and the grammar of its file names.
 
-    Four tables lead from the corpus's own codes to what they mean: `emotions` to one of `LABELS` or
-    to `SKIP`, `intensities` to a common word, `speakers` to sex and age in years, and `aliases` from
-    a misspelt name to the name that is meant, both without `.wav`.
+    The fields are the keys of a declaration, which `sercore/data/corpora/example.toml` explains,
+    and `folder`, its folder in the data folder. `template` is the key `format`. From a speaker's
+    code, `speakers` leads to sex and age in years. `clips` is 0 if their number is not known.
     """
 
     name: str
@@ -72,38 +70,28 @@ class Corpus:
     licence: str
     citation: str
     folder: str
-    """Its folder in the data folder."""
     pattern: re.Pattern[str]
-    """The name without `.wav`; if there is a slash in it, the path below the folder. It has the
-    named group `emotion`, and `speaker`, `sentence`, `intensity`, `take` where names say them."""
     grammar: str
-    """The pattern in words."""
     emotions: Mapping[str, str]
-    intensities: Mapping[str, str] = field(default_factory=dict)
     speakers: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+    intensities: Mapping[str, str] = field(default_factory=dict)
+    sentences: Sequence[str] = ()
+    takes: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
-    sentences: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
     template: str = ""
-    """The name without `.wav`, with a `{field}` for each group of the pattern."""
-    speaker_folders: bool = False
-    """Whether `DC/a01.wav` may stand for `DC_a01.wav`."""
-    ignore_case: bool = False
-    """Whether codes of emotions may be in upper case."""
     example: str = ""
+    speaker_folders: bool = False
+    ignore_case: bool = False
     homepage: str = ""
     kaggle: str = ""
-    """Handle of the copy on Kaggle that the article downloads."""
     clips: int = 0
-    """Number of clips in a complete copy; 0 if it is not known."""
 
     def parse(self, path: str | PurePath) -> Labels:
         """Read the labels of a clip from its name, or from its path as the manifest has it."""
         codes = self.codes(path)
         speaker, intensity = codes.get("speaker", ""), codes.get("intensity", "")
         sex, age = self.speakers.get(speaker, ("", None))
-        stem = self._written(path)[:-4]
-        name = self.aliases.get(stem, stem).rsplit("/", 1)[-1]
+        name = self._match(path)[1].string.rsplit("/", 1)[-1]
         return Labels(
             name=self.format(codes) if self.template else f"{name}.wav",
             corpus=self.name,
@@ -118,19 +106,9 @@ class Corpus:
     def codes(self, path: str | PurePath) -> dict[str, str]:
         """Take a clip's name apart into the corpus's own codes, one for each group of the pattern.
 
-        Upper and lower case differ, except in `.wav`. A name that does not follow the pattern, or
-        has a code that is not one of the corpus's, is a `LabelError`.
+        A name that does not follow the pattern, or has an unknown code in it, is a `LabelError`.
         """
-        written, parent = self._written(path), PurePath(path).parent.name
-        stem = self.aliases.get(written[:-4], written[:-4])
-        match = self.pattern.fullmatch(stem)
-        if match is None and self.speaker_folders and parent in self.speakers:
-            match = self.pattern.fullmatch(f"{parent}_{stem}")
-        if match is None or written[-4:].lower() != ".wav":
-            example = f", for example {self.example}" if self.example else ""
-            raise LabelError(
-                f"{written} does not follow {self.title}'s pattern {self.grammar}{example}"
-            )
+        written, match = self._match(path)
         codes = {what: code or "" for what, code in match.groupdict().items()}
         if self.ignore_case:
             codes["emotion"] = codes["emotion"].casefold()
@@ -138,10 +116,12 @@ class Corpus:
             known = getattr(self, _TABLE_OF[what])
             # What is not declared may be anything, and a group may be empty where it is optional.
             if code not in known and (what == "emotion" or (known and code)):
-                raise LabelError(
-                    f"bad {what} code {match[what]!r} in {written}, "
-                    f"expected one of {self._in_words(list(known))}"
-                )
+                choice, own = ", ".join(known), self.name not in _FOUR
+                if len(known) > 12 and not own:
+                    choice = f"{min(known)} to {max(known)}"
+                choice += f"; {self.folder}/{DECLARATION} can add it" * own
+                problem = f"bad {what} code {match[what]!r} in {written}"
+                raise LabelError(f"{problem}, expected one of {choice}")
         if problem := _bad_combination(self.name, codes):
             raise LabelError(f"bad combination in {written}: {problem}")
         return codes
@@ -150,15 +130,19 @@ class Corpus:
         """Put codes together into a file name, the inverse of `codes`; each field needs a code."""
         return _FIELD.sub(lambda found: codes[found[1]], self.template) + ".wav"
 
-    def _in_words(self, codes: list[str]) -> str:
-        if self.name not in _FOUR:
-            return f"{', '.join(codes)}; {self.folder}/{DECLARATION} can add it"
-        return ", ".join(codes) if len(codes) <= 12 else f"{codes[0]} to {codes[-1]}"
-
-    def _written(self, path: str | PurePath) -> str:
-        """Return the part of a path that the pattern describes, with `.wav`."""
-        below = PurePath(path).as_posix().removeprefix(f"{self.folder}/")
-        return _nfc(below if "/" in self.pattern.pattern else PurePath(path).name)
+    def _match(self, path: str | PurePath) -> tuple[str, re.Match[str]]:
+        """Return the part of a path that the pattern describes, and how the pattern matches it."""
+        path = PurePath(path)
+        below = path.as_posix().removeprefix(f"{self.folder}/")
+        written = _nfc(below if "/" in self.pattern.pattern else path.name)
+        stem = self.aliases.get(written[:-4], written[:-4])
+        match = self.pattern.fullmatch(stem)
+        if match is None and self.speaker_folders and path.parent.name in self.speakers:
+            match = self.pattern.fullmatch(f"{path.parent.name}_{stem}")
+        if match is None or written[-4:].lower() != ".wav":
+            grammar = self.grammar + f", for example {self.example}" * bool(self.example)
+            raise LabelError(f"{written} does not follow {self.title}'s pattern {grammar}")
+        return written, match
 
 
 def _bad_combination(corpus: str, codes: Mapping[str, str]) -> str:
@@ -186,46 +170,32 @@ _HOME = Path(__file__).parent / "data" / "corpora"
 _FIELD = re.compile(r"\{(\w+)\}")
 _TABLE_OF = {what: f"{what}s" for what in ("speaker", "emotion", "sentence", "take")}
 _TABLE_OF |= {"intensity": "intensities"}
-_NEEDED = ("title", "licence", "citation", "pattern", "emotions")
-_KINDS: Mapping[str, type] = (
-    dict.fromkeys((*_NEEDED, "name", "homepage", "kaggle", "grammar", "example", "format"), str)
-    | dict.fromkeys(("emotions", "speakers", "intensities", "aliases"), dict)
-    | dict.fromkeys(("sentences", "takes"), list)
-    | {"clips": int, "speaker_folders": bool, "ignore_case": bool}
-)
-_IN_WORDS = {
-    str: "a text",
-    dict: "a table with a line for each code",
-    list: "a list of texts",
-    int: "a whole number",
-    bool: "true or false",
-}
+_EXAMPLE = tomllib.loads((_HOME / "example.toml").read_text(encoding="utf-8"))  # has all keys
+_KIND = {str: "a text", int: "a number", bool: "true or false", list: "a list", dict: "a table"}
 _WORDS = {
     "emotions": (*LABELS, SKIP),
     "intensities": ("low", "medium", "high", "normal", "strong", ""),
 }
-_SEXES = ("female", "male", "")
 
 
 def read_declaration(path: str | os.PathLike[str]) -> Corpus:
     """Read the file that declares a corpus, for example `mine/corpus.toml`.
 
-    A file that is not TOML, or has a key that is missing, unknown or cannot be used, is a
-    `DeclarationError`. So is one of yours that takes the name of one of the course's four.
+    A file that is not TOML, has a key that cannot be used, or takes the name of one of the course's
+    own corpora, is a `DeclarationError`.
     """
     path = Path(path)
     is_ours = path.parent == _HOME
     where = f"{path.parent.name}/{path.name}"
     try:
         values = tomllib.loads(_nfc(path.read_text(encoding="utf-8")))
+        return _declared(values, path.stem if is_ours else path.parent.name, is_ours)
     except OSError as error:
         raise DeclarationError(f"{where} cannot be opened ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML: the line is named
-        raise DeclarationError(f"{where} is not TOML: {error}") from error
-    try:
-        return _declared(values, path.stem if is_ours else path.parent.name, is_ours)
     except SercoreError as error:
         raise DeclarationError(f"{where}: {error}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML: the line is named
+        raise DeclarationError(f"{where} is not TOML: {error}") from error
 
 
 def _require(good: object, message: str) -> None:
@@ -239,19 +209,17 @@ def _among(word: str, choice: Iterable[str], what: str) -> None:
 
 def _declared(values: dict[str, Any], folder: str, is_ours: bool) -> Corpus:
     for key in values:
-        _among(key, _KINDS, "unknown key")
-    for key in _NEEDED:
+        _among(key, _EXAMPLE, "unknown key")
+    for key in ("title", "licence", "citation", "pattern", "emotions"):
         _require(key in values, f"the key {key!r} is missing")
     for key, value in values.items():
         _check(key, value)
-    name = values.get("name", folder)
+    name = _nfc(values.pop("name", folder))
     plain = re.fullmatch(r"[\w .-]+", name)
     _require(plain, f"name {name!r} has signs other than letters, digits, . _ -")
-    for word in (name, folder):
-        _require(
-            is_ours or word not in _FOUR,
-            f"{word} is one of the course's own corpora ({', '.join(_FOUR)}); choose another name",
-        )
+    for word in () if is_ours else (name, folder):
+        taken = f"{word} is one of the course's own corpora ({', '.join(_FOUR)})"
+        _require(word not in _FOUR, f"{taken}; choose another name")
     try:
         pattern = re.compile(values["pattern"])
     except (re.error, OverflowError, RecursionError) as error:
@@ -259,42 +227,36 @@ def _declared(values: dict[str, Any], folder: str, is_ours: bool) -> Corpus:
     _require("emotion" in pattern.groupindex, "pattern has no named group (?P<emotion>...)")
     for group in pattern.groupindex:
         _among(group, _TABLE_OF, "pattern has an unknown group")
-    template = values.pop("format", "")
-    for group in _FIELD.findall(template):
+    for group in _FIELD.findall(values.setdefault("format", "")):
         _among(group, pattern.groupindex, "format has an unknown field")
-    values = {"grammar": values["pattern"], **values, "name": name, "pattern": pattern}
-    values |= {key: tuple(values.get(key, ())) for key in ("sentences", "takes")}
-    speakers = values.get("speakers", {})
-    values["speakers"] = {code: _speaker(code, value) for code, value in speakers.items()}
-    corpus = Corpus(folder=folder, template=template, **values)
+    speakers = {code: _speaker(code, value) for code, value in values.get("speakers", {}).items()}
+    values = {"grammar": values["pattern"]} | values | {"pattern": pattern, "speakers": speakers}
+    corpus = Corpus(name=name, folder=folder, template=values.pop("format"), **values)
     if corpus.example:
         corpus.codes(corpus.example)
     return corpus
 
 
 def _check(key: str, value: Any) -> None:
-    kind = _KINDS[key]
-    texts = {str: [value], list: value}.get(kind, ())
-    good = type(value) is kind and (value or kind is bool)
-    good = good and all(isinstance(text, str) and text.strip() for text in texts)
-    _require(good, f"{key} must be {_IN_WORDS[kind]}, not {value!r}")
+    kind = type(_EXAMPLE[key])
+    good = type(value) is kind and (value.strip() if kind is str else value or kind is bool)
+    _require(good, f"{key} must be {_KIND[kind]}, not {value!r}")
     words = _WORDS.get(key)
     expected = "one of " + ", ".join(word or '""' for word in words) if words else "a text"
-    for code, word in value.items() if kind is dict and key != "speakers" else ():
+    entries = dict(enumerate(value, 1)) if kind is list else value if kind is dict else {}
+    for code, word in entries.items() if key != "speakers" else ():
         good = word in words if words else isinstance(word, str)
         _require(good, f"{key}.{code} is {word!r}, expected {expected}")
 
 
 def _speaker(code: str, value: Any) -> tuple[str, int | None]:
-    line = value if isinstance(value, dict) else {"sex": value}
-    sex, age = line.get("sex", ""), line.get("age")
-    good = line.keys() <= {"sex", "age"} and sex in _SEXES and (age is None or type(age) is int)
-    expected = 'one of female, male, "", or a table such as { sex = "female", age = 30 }'
+    line = {"sex": "", "age": None} | (value if isinstance(value, dict) else {"sex": value})
+    sex, age, *others = line.values()
+    good = sex in ("female", "male", "") and (age is None or type(age) is int) and not others
+    expected = 'one of female, male, "" or, for example, { sex = "female", age = 30 }'
     _require(good, f"speakers.{code} is {value!r}, expected {expected}")
     return sex, age
 
-
-# --- which corpora there are ----------------------------------------------------------------------
 
 CORPORA = {name: read_declaration(_HOME / f"{name}.toml") for name in _FOUR}
 """The four corpora of the article by the name of their folder."""
@@ -307,21 +269,16 @@ FOLDER_LABELS = _FOLDERS.emotions
 def parse(path: str | PurePath) -> Labels:
     """Read the labels of a clip of one of the four corpora from its name or its path.
 
-    The first folder in the path that has the name of a corpus decides whose grammar is used.
-    Without one, all are tried, because no name follows two of them. A name that follows none is a
-    `LabelError`.
+    The first folder with the name of a corpus decides whose grammar is used. Without one, all are
+    tried, because no name follows two of them. A name that follows none is a `LabelError`.
 
     >>> parse("1001_DFA_ANG_XX.wav").emotion
     'anger'
-    >>> parse("ravdess/Actor_24/03-01-08-02-01-01-24.wav").speaker
-    'ravdess_24'
     """
     path = PurePath(path)
-    for part in path.parts[:-1]:
-        if part in CORPORA:
-            return CORPORA[part].parse(path)
-    for corpus in CORPORA.values():
-        if path.stem in corpus.aliases or corpus.pattern.fullmatch(path.stem):
+    named = [CORPORA[part] for part in path.parts[:-1] if part in CORPORA]
+    for corpus in named[:1] or CORPORA.values():
+        if named or path.stem in corpus.aliases or corpus.pattern.fullmatch(path.stem):
             return corpus.parse(path)
     patterns = "; ".join(f"{c.title}: {c.grammar}" for c in CORPORA.values())
     raise LabelError(f"{path.name} follows none of the corpora's patterns ({patterns})")
@@ -330,19 +287,20 @@ def parse(path: str | PurePath) -> Labels:
 def corpora_in(root: str | os.PathLike[str]) -> dict[str, Corpus]:
     """Return the corpora that a data folder holds, by the name of their folder.
 
-    A folder is a corpus if it has the name of one of `CORPORA`, holds a `corpus.toml`, or holds
-    folders named after emotions (`FOLDER_LABELS`). The four come first, then the others by the
-    alphabet. A folder that cannot be opened and a link that leads nowhere are no corpora. A `root`
-    that cannot be opened is an `OSError`; what is wrong with a `corpus.toml`, or a name that two
-    corpora have, is a `DeclarationError`.
+    A folder is a corpus if it is named like one of `CORPORA`, or has a `corpus.toml` or folders
+    named after emotions (`FOLDER_LABELS`) in it. The four come first. Links that lead nowhere and
+    folders that cannot be opened are passed over; if `root` is one, that is an `OSError`.
     """
-    folders = [folder for folder in folders_in(root) if is_plain(folder)]
+    visible = sorted(name for name in os.listdir(root) if name[0] != "." and is_plain(name))
+    folders = [name for name in visible if os.path.isdir(Path(root, name))]
     found = {name: CORPORA[name] for name in CORPORA if name in folders}
     for folder in folders:
-        declaration = Path(root, folder, DECLARATION)
-        if os.path.isfile(declaration):
-            found[folder] = read_declaration(declaration)
-        elif folder not in CORPORA and _has_emotion_folders(declaration.parent):
+        if os.path.isfile(Path(root, folder, DECLARATION)):
+            found[folder] = read_declaration(Path(root, folder, DECLARATION))
+            continue
+        # Of a folder that cannot be opened, os.walk tells nothing; `check` names it.
+        _, below, _ = next(os.walk(Path(root, folder)), ("", [], []))
+        if folder not in CORPORA and any(name.casefold() in FOLDER_LABELS for name in below):
             own = {"name": _nfc(folder), "title": _nfc(folder), "licence": "", "citation": ""}
             found[folder] = replace(_FOLDERS, folder=folder, **own)
     names = [corpus.name for corpus in found.values()]
@@ -350,10 +308,3 @@ def corpora_in(root: str | os.PathLike[str]) -> dict[str, Corpus]:
         problem = f"{folder}/{DECLARATION}: name {corpus.name!r} is taken by another folder"
         _require(names.count(corpus.name) == 1, f"{problem}; choose another name")
     return found
-
-
-def _has_emotion_folders(folder: Path) -> bool:
-    try:
-        return any(name.casefold() in FOLDER_LABELS for name in folders_in(folder))
-    except OSError:  # what cannot be opened cannot be recognised; `check` names it
-        return False

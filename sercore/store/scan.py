@@ -60,23 +60,6 @@ def is_plain(name: str) -> bool:
     return _NOT_PLAIN.search(name) is None
 
 
-def folders_in(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the folders in a folder by the alphabet, without hidden ones.
-
-    A link to a folder counts, a link to nowhere or to itself does not. If `folder` itself cannot be
-    opened, that is an `OSError`.
-    """
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and _is_folder(entry))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that cannot be opened
-        return False
-
-
 def find_files(root: str | os.PathLike[str], folder: str) -> Iterator[Entry]:
     """Yield everything below a folder of `root`, in no particular order.
 
