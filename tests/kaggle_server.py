@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import re
 import runpy
 import socket
 import sys
@@ -27,9 +28,8 @@ SECRET = "s3cr3t-of-the-test"
 """A credential that must turn up nowhere; the server repeats it in its errors and addresses."""
 
 _SERVICE = "/v1/datasets.DatasetApiService/"
-
-
-# --- Archives in Kaggle's layout ----------------------------------------------------------------
+NOWHERE = "http://127.0.0.1:9"
+"""An address at which nothing listens."""
 
 
 def members(name: str) -> list[str]:
@@ -39,23 +39,14 @@ def members(name: str) -> list[str]:
     return paths + [second + path for path in paths if second]
 
 
-def make_archive(name: str, *, size: int = 3_000_000, extra: dict[str, bytes] | None = None):
-    """Return a zip with all names of a corpus, noise for contents, and `size` bytes of it."""
-    paths = members(name)
-    noise = random.Random(0).randbytes(size // len(paths))
-    return pack(dict.fromkeys(paths, noise) | (extra or {}))
-
-
-def pack(contents: dict[str, bytes]) -> bytes:
-    """Return a zip with these members."""
-    file = io.BytesIO()
+def make_archive(name: str, *, lost: int = 0, extra: tuple[str, ...] = ()) -> bytes:
+    """Return a zip with the names of a corpus, all but the first few, and 3 MB of noise."""
+    paths, file = [*members(name)[lost:], *extra], io.BytesIO()
+    noise = random.Random(0).randbytes(3_000_000 // len(paths))
     with zipfile.ZipFile(file, "w") as archive:
-        for member, content in contents.items():
-            archive.writestr(zipfile.ZipInfo(member), content)
+        for path in paths:
+            archive.writestr(zipfile.ZipInfo(path), noise)
     return file.getvalue()
-
-
-# --- The server ---------------------------------------------------------------------------------
 
 
 @dataclass
@@ -88,10 +79,9 @@ class KaggleServer:
     status: dict[str, int] = field(default_factory=dict)
     body: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, archive: bytes, **options) -> Dataset:
+    def add(self, name: str, archive: bytes, **options) -> None:
         """Serve an archive as the Kaggle copy of a corpus."""
         self.sets[CORPORA[name].kaggle] = Dataset(archive, **options)
-        return self.sets[CORPORA[name].kaggle]
 
     def __enter__(self) -> "KaggleServer":
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -134,11 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             location = f"/storage/{handle}?X-Goog-Signature={SECRET}"
             self._answer(302, headers={"Location": location})
         elif method == "GetDataset":
-            about = {
-                "ref": handle,
-                "currentVersionNumber": dataset.version,
-                "totalBytes": len(dataset.archive),
-            }
+            version, size = dataset.version, len(dataset.archive)
+            about = {"ref": handle, "currentVersionNumber": version, "totalBytes": size}
             self._answer_json(200, about)
         else:
             self._answer_json(200, {"info": {"licenses": [{"name": "Other"}]}})
@@ -195,36 +182,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = cut is not None
 
 
-def closed_port() -> str:
-    """Return the address of a port on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
-
-
-# --- The launcher -------------------------------------------------------------------------------
-
-
 def environment(home: Path) -> dict[str, str]:
     """Return variables that keep the clients away from the account and cache of whoever tests."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith("KAGGLE") and not name.upper().endswith("_PROXY")
-    }
-    return kept | {
-        "HOME": str(home),
-        "USERPROFILE": str(home),
+    theirs = re.compile("KAGGLE.*|.*_PROXY", re.IGNORECASE)
+    kept = {name: value for name, value in os.environ.items() if not theirs.fullmatch(name)}
+    folders = {
         "KAGGLEHUB_CACHE": str(home / "kagglehub"),
         "KAGGLE_CONFIG_DIR": str(home / ".kaggle"),
     }
-
-
-def send_clients_to(address: str) -> None:
-    """Let kagglesdk, which both clients use, find Kaggle at this address."""
-    from kagglesdk import kaggle_env
-
-    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = address
+    return kept | folders | {"HOME": str(home), "USERPROFILE": str(home)}
 
 
 def die_at(function: str, *, calls: int = 100) -> None:
@@ -242,9 +208,11 @@ def die_at(function: str, *, calls: int = 100) -> None:
 
 
 def main() -> None:
-    """Run one of the two commands."""
+    """Run one of the two commands, whose kagglesdk finds Kaggle at the address."""
+    from kagglesdk import kaggle_env
+
     address, *arguments = sys.argv[1:]
-    send_clients_to(address)
+    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = address
     if arguments[0] == "--dies-at":
         die_at(arguments[1])
         arguments = arguments[2:]

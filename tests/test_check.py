@@ -35,77 +35,47 @@ def folder(root) -> Path:
     return root / "savee" / "ALL"
 
 
-def missing(folder):
-    (folder / "DC_a01.wav").unlink()
-
-
-def changed(folder):
-    write_clip(folder / "DC_a01.wav", tone(555))
-
-
-def unknown(folder):
-    write_clip(folder / "my recording.wav", tone(444))
-
-
-def unpublished(folder):
-    write_clip(folder / "DC_a02.wav", tone(444))
-
-
-def other(folder):
-    (folder / "Info.txt").write_text("read me")
-
-
-def duplicate(folder):
-    shutil.copytree(folder, folder / "again")
-
-
-def unusable(folder):
-    (folder / "DC_a01.wav").write_bytes(b"")
-
-
-def renamed(folder):
-    (folder / "DC_a01.wav").rename(folder / "first.wav")
-
-
-def linked(folder):
-    (folder / "DC_a01.wav").rename(folder.parent.parent / "aside.wav")
-    (folder / "DC_a01.wav").symlink_to(folder.parent.parent / "aside.wav")
-
-
-def makers_own_layout(folder):
-    for path in list(folder.iterdir()):
-        target = folder.parent / "AudioData" / "DC" / path.name.removeprefix("DC_")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
-
-
-def copy_that_is_met_first(folder):
-    shutil.move(folder, folder.parent / "Z")
-    shutil.copytree(folder.parent / "Z", folder.parent / "A" / "deep")
-
-
+CLIP = "DC_a01.wav"
+SPOIL = {
+    "nothing": lambda folder: None,
+    "missing": lambda folder: (folder / CLIP).unlink(),
+    "changed": lambda folder: write_clip(folder / CLIP, tone(555)),
+    "unusable": lambda folder: (folder / CLIP).write_bytes(b""),
+    "renamed": lambda folder: (folder / CLIP).rename(folder / "first.wav"),
+    "linked": lambda folder: (folder / CLIP).symlink_to((folder / CLIP).rename(folder / "my.flac")),
+    "bad name": lambda folder: write_clip(folder / "my recording.wav", tone(444)),
+    "unpublished": lambda folder: write_clip(folder / "DC_a02.wav", tone(444)),
+    "other": lambda folder: (folder / "Info.txt").touch(),
+    "duplicate": lambda folder: shutil.copytree(folder, folder / "again"),
+    "copy first": lambda folder: shutil.copytree(folder, folder.parent / "A" / "deep"),
+    # The makers' own archive has a folder for each speaker.
+    "own layout": lambda folder: [
+        path.rename(path.with_name(path.name.removeprefix("DC_")))
+        for path in folder.rename(folder.parent / "DC").iterdir()
+    ],
+}
 COMPLETE = {"found": 3, "missing": 0, "changed": 0, "unknown": 0, "duplicate": 0, "unusable": 0}
 
 
 @pytest.mark.parametrize(
     ("spoil", "difference"),
     [
-        (lambda folder: None, {}),
-        (missing, {"found": 2, "missing": 1}),
-        (changed, {"found": 2, "changed": 1}),
-        (unknown, {"unknown": 1}),
-        (unpublished, {"unknown": 1}),
-        (other, {"unknown": 1}),
-        (duplicate, {"duplicate": 3}),
-        (unusable, {"found": 2, "unusable": 1}),
-        (renamed, {"found": 2, "missing": 1, "unknown": 1}),
-        (linked, {"found": 2, "missing": 1, "unknown": 1}),
-        (makers_own_layout, {}),
-        (copy_that_is_met_first, {"duplicate": 3}),
+        ("nothing", {}),
+        ("missing", {"found": 2, "missing": 1}),
+        ("changed", {"found": 2, "changed": 1}),
+        ("unusable", {"found": 2, "unusable": 1}),
+        ("renamed", {"found": 2, "missing": 1, "unknown": 1}),
+        ("linked", {"found": 2, "missing": 1, "unknown": 2}),
+        ("bad name", {"unknown": 1}),
+        ("unpublished", {"unknown": 1}),
+        ("other", {"unknown": 1}),
+        ("duplicate", {"duplicate": 3}),
+        ("copy first", {"duplicate": 3}),
+        ("own layout", {}),
     ],
 )
 def test_each_kind_of_difference_is_counted(root, folder, spoil, difference):
-    spoil(folder)
+    SPOIL[spoil](folder)
     counts = check_data(root).counts
     assert counts.loc["savee", list(COMPLETE)].to_dict() == COMPLETE | difference
 
@@ -122,13 +92,13 @@ def test_a_clip_changed_behind_an_unchanged_size_and_time_is_found_out(root, fol
 
 
 def test_a_published_clip_under_another_name_is_recognised(root, folder):
-    renamed(folder)
+    SPOIL["renamed"](folder)
     files = check_data(root).files.set_index("path")
     assert files.at["savee/ALL/first.wav", "detail"].endswith("(it holds the clip DC_a01.wav)")
 
 
 def test_demo_corpora_are_recognised_and_not_called_changed(root, folder):
-    changed(folder)
+    SPOIL["changed"](folder)
     (root / MARKER).write_text("synthetic")
     check = check_data(root)
     assert check.counts.loc["savee", "found"] == 3 and check.wrong == ""
@@ -153,14 +123,14 @@ def test_a_complete_corpus_ends_with_status_0(root, capsys):
 @pytest.mark.parametrize(
     ("spoil", "status", "says"),
     [
-        (missing, 1, "savee, 1 missing:\n  savee/ALL/DC_a01.wav\n"),
-        (changed, 1, "savee, 1 changed:\n  savee/ALL/DC_a01.wav: its bytes"),
-        (unusable, 1, "savee, 1 unusable:\n  savee/ALL/DC_a01.wav: an empty file"),
-        (other, 0, "savee, 1 unknown:\n  savee/ALL/Info.txt: not a .wav file"),
+        ("missing", 1, "savee, 1 missing:\n  savee/ALL/DC_a01.wav\n"),
+        ("changed", 1, "savee, 1 changed:\n  savee/ALL/DC_a01.wav: its bytes"),
+        ("unusable", 1, "savee, 1 unusable:\n  savee/ALL/DC_a01.wav: an empty file"),
+        ("other", 0, "savee, 1 unknown:\n  savee/ALL/Info.txt: not a .wav file"),
     ],
 )
 def test_what_stands_out_is_named_and_decides_the_status(root, folder, capsys, spoil, status, says):
-    spoil(folder)
+    SPOIL[spoil](folder)
     assert main(["check", str(root)]) == status
     out, error = capsys.readouterr()
     assert says in out and error.startswith("sercore check: 1 ") == bool(status)
@@ -243,7 +213,6 @@ def test_index_gives_the_digest_that_trained_models_are_kept_under():
         for path, sha256 in checksums.published(name).values()
     ]
     table = pd.DataFrame(sorted(clips), columns=["path", "sha256", "emotion"])
-    assert manifest_digest(without_calm(table)) == (
-        "b40fa3771044975d373eaf289f7656bfdfc78bcfd4e4646db59c126f660ddf0b"
-    )
-    assert manifest_digest(without_calm(table[1:])) != manifest_digest(without_calm(table))
+    digest = "b40fa3771044975d373eaf289f7656bfdfc78bcfd4e4646db59c126f660ddf0b"
+    assert manifest_digest(without_calm(table)) == digest
+    assert manifest_digest(without_calm(table[1:])) != digest

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -42,16 +43,9 @@ def level(path: Path) -> float:
 
 
 def pitch(path: Path) -> float:
-    """Median pitch in Hz by autocorrelation, over the louder frames of 50 ms."""
+    """Median pitch in Hz."""
     samples, sample_rate = soundfile.read(path)
-    n, shortest, longest = sample_rate // 20, sample_rate // 500, sample_rate // 70
-    frames = samples[: len(samples) // n * n].reshape(-1, n)
-    frames = frames[np.std(frames, axis=1) > 0.5 * np.std(frames, axis=1).max()]
-    lags = [
-        shortest + np.argmax(np.correlate(frame, frame, "full")[n - 1 + shortest : n - 1 + longest])
-        for frame in frames
-    ]
-    return float(sample_rate / np.median(lags))
+    return float(np.median(librosa.yin(samples, fmin=70, fmax=500, sr=sample_rate)))
 
 
 def duration(path: Path) -> float:
@@ -63,16 +57,9 @@ def clips(demo_root) -> dict[str, Path]:
     return {path.relative_to(demo_root).as_posix(): path for path in demo_root.rglob("*.wav")}
 
 
-# --- What is made ---------------------------------------------------------------------------------
-
-
-def test_counts_are_known(clips):
-    folders = Counter(name.partition("/")[0] for name in clips)
-    assert folders == {"cremad": 280, "ravdess": 121 + 15, "tess": 196, "savee": 96}
-
-
 def test_classes_are_balanced_as_in_the_real_corpora(clips):
     once = {path.name: parse(name) for name, path in clips.items()}.values()
+    assert (len(clips), len(once)) == (280 + 121 + 15 + 196 + 96, 280 + 121 + 196 + 96)
     counts = {name: Counter(x.emotion for x in once if x.corpus == name) for name in CORPORA}
     assert counts == {
         "cremad": {e: 40 if e == "neutral" else 48 for e in EMOTIONS if e != "surprise"},
@@ -85,9 +72,8 @@ def test_classes_are_balanced_as_in_the_real_corpora(clips):
 
 def test_speakers_are_those_of_the_studios(clips):
     studios = planned.STUDIOS.items()
-    assert {parse(name).speaker for name in clips} == {
-        f"{name}_{code}" for name, studio in studios for code in studio.voices
-    }
+    voices = {f"{name}_{code}" for name, studio in studios for code in studio.voices}
+    assert {parse(name).speaker for name in clips} == voices
 
 
 def test_each_corpus_has_its_own_rate_and_pcm16(clips):
@@ -143,13 +129,6 @@ def test_rules_are_heard(demo_root, measure, more, less, factor):
     assert median(more) > factor * median(less)
 
 
-def test_pitch_measure_knows_a_buzz_of_200_hz(tmp_path):
-    times = np.arange(24_000) / 24_000
-    buzz = 0.1 * np.sign(np.sin(2 * np.pi * 200 * times))
-    soundfile.write(tmp_path / "buzz.wav", buzz, 24_000)
-    assert pitch(tmp_path / "buzz.wav") == pytest.approx(200, rel=0.02)
-
-
 def test_every_rule_moves_from_neutral_and_neutral_does_not():
     still = [name for name, rule in planned.RULES.items() if rule == planned.Prosody()]
     assert still == ["neutral"]
@@ -162,9 +141,6 @@ def test_another_plan_is_another_recipe():
     spoken = [asdict(clip) for clip in planned.plan()]
     made_of = [spoken, rules, studios, asdict(planned.SPREAD), planned.HABIT]
     assert (RECIPE, digest(made_of)) == (1, "0e5780c6c2830d21")
-
-
-# --- The same each time, and whole ----------------------------------------------------------------
 
 
 def test_a_second_run_makes_the_same_bytes(demo_root, tmp_path):
@@ -211,41 +187,37 @@ def test_a_crash_leaves_no_root_and_is_cleared(tmp_path, monkeypatch):
 
 
 def test_two_processes_at_once_make_one_whole_set(tmp_path):
-    code = "import sys; from tests.test_demo import Path, make_few; make_few(Path(sys.argv[1]))"
+    code = (
+        "import sys; from sercore.demo import plan, render; "
+        "render.make_demo_corpora(sys.argv[1], clips=plan.plan()[110:120])"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "both")]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[1] for process in both] == ["", ""]
     assert checksums(tmp_path / "both") == checksums(make_few(tmp_path / "alone"))
 
 
-# --- What is refused ------------------------------------------------------------------------------
+FOREIGN = {
+    "cremad/1001_DFA_ANG_XX.wav": lambda root: (root / "cremad").mkdir(parents=True),
+    "cremad/notes.txt": make_few,
+}
 
 
-def foreign_folder(root: Path) -> str:
-    (root / "cremad" / "AudioWAV").mkdir(parents=True)
-    (root / "cremad" / "AudioWAV" / "1001_DFA_ANG_XX.wav").write_bytes(b"real")
-    return "cremad/AudioWAV/1001_DFA_ANG_XX.wav"
-
-
-def foreign_file_among_demo_clips(root: Path) -> str:
-    (make_few(root) / "cremad" / "notes.txt").write_text("mine", encoding="utf-8")
-    return "cremad/notes.txt"
-
-
-def file_in_its_place(root: Path) -> str:
-    root.write_text("mine", encoding="utf-8")
-    return "is a file"
-
-
-@pytest.mark.parametrize(
-    "spoil", [foreign_folder, foreign_file_among_demo_clips, file_in_its_place]
-)
-def test_what_is_not_ours_is_refused_by_name_and_untouched(spoil, tmp_path):
-    named = spoil(tmp_path / "demo")
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_file_is_refused_by_name_and_untouched(name, tmp_path):
+    FOREIGN[name](tmp_path / "demo")
+    (tmp_path / "demo" / name).write_bytes(b"mine")
     before = checksums(tmp_path)
-    with pytest.raises(DemoError, match=named):
+    with pytest.raises(DemoError, match=name):
         make_few(tmp_path / "demo", seed=1)
     assert checksums(tmp_path) == before
+
+
+def test_a_file_in_the_place_of_the_root_is_refused(tmp_path):
+    (tmp_path / "demo").write_bytes(b"mine")
+    with pytest.raises(DemoError, match="is a file"):
+        make_few(tmp_path / "demo")
+    assert (tmp_path / "demo").read_bytes() == b"mine"
 
 
 def test_a_negative_seed_is_refused(tmp_path):
@@ -264,20 +236,15 @@ def test_the_marker_names_recipe_seed_licence_and_limits(demo_root):
         assert phrase in text
 
 
-# --- The synthesiser ------------------------------------------------------------------------------
-
 HELLO = {"text": "Hello.", "voice": "en-us+f3"}
 
 
 @pytest.mark.parametrize(
-    ("voice", "message"),
-    [
-        ("en-us+nobody", r"no variant 'nobody' .*\bf3\b"),
-        ("en-gb+f3", r"no language 'en-gb' .*en-us"),
-    ],
+    ("voice", "bad", "good"),
+    [("en-us+nobody", "'nobody'", "f3,"), ("en-gb+f3", "'en-gb'", "en-us")],
 )
-def test_an_unknown_voice_is_refused_by_name(voice, message):
-    with pytest.raises(DemoError, match=message):
+def test_an_unknown_voice_is_refused_by_name(voice, bad, good):
+    with pytest.raises(DemoError, match=f"{bad} .*{good}"):
         speak_all([HELLO | {"voice": voice}])
 
 
@@ -290,13 +257,10 @@ def test_a_seed_repeats_the_breath_noise_and_another_does_not():
 
 @pytest.mark.parametrize(
     ("loader", "message"),
-    [
-        ("raise ImportError('none')", "not installed"),
-        ("get_library_path = lambda: '/nowhere.so'", "/nowhere.so cannot be loaded"),
-    ],
+    [("raise ImportError()", "not installed"), ("get_library_path = lambda: 'none.so'", "none.so")],
 )
 def test_a_missing_synthesiser_names_the_next_step(tmp_path, monkeypatch, loader, message):
-    (tmp_path / "espeakng_loader.py").write_text(loader, encoding="utf-8")
+    (tmp_path / "espeakng_loader.py").write_text(loader)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(DemoError, match=f"{message}.*pip install espeakng-loader.*SER_DATA"):
         speak_all([HELLO])
