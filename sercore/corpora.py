@@ -301,8 +301,8 @@ def corpora_in(root: str | os.PathLike[str]) -> dict[str, Corpus]:
         # Of a folder that cannot be opened, os.walk tells nothing; `check` names it.
         _, below, _ = next(os.walk(Path(root, folder)), ("", [], []))
         if folder not in CORPORA and any(name.casefold() in FOLDER_LABELS for name in below):
-            own = {"name": _nfc(folder), "title": _nfc(folder), "licence": "", "citation": ""}
-            found[folder] = replace(_FOLDERS, folder=folder, **own)
+            own = replace(_FOLDERS, name=_nfc(folder), title=_nfc(folder), folder=folder)
+            found[folder] = replace(own, licence="", citation="")
     names = [corpus.name for corpus in found.values()]
     for folder, corpus in found.items():
         problem = f"{folder}/{DECLARATION}: name {corpus.name!r} is taken by another folder"

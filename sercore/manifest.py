@@ -82,7 +82,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, Any]:
     """Combine what the file name says with what the bytes say."""
-    row = dict.fromkeys(COLUMNS, "") | {"path": entry.path, "corpus": corpus.name, "age": None}
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    row |= {"path": entry.path, "corpus": corpus.name, "age": None}
     row |= {"seconds": facts.seconds, "sample_rate": facts.sample_rate, "sha256": facts.sha256}
     if entry.other:
         return row | {"note": f"{UNKNOWN}: {entry.other}"}
