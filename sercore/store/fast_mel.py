@@ -66,8 +66,10 @@ def heard_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 
 def filled(array: np.ndarray, n_frames: int | None) -> np.ndarray:
     """Repeat the last frame until there are `n_frames`; with None there are enough already."""
-    missing = 0 if n_frames is None else n_frames - array.shape[-1]
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)], mode="edge")
+    full = np.empty((*array.shape[:-1], n_frames or array.shape[-1]), dtype=array.dtype)
+    full[..., : array.shape[-1]] = array
+    full[..., array.shape[-1] :] = array[..., -1:]  # `np.pad` would do, in three times the time
+    return full
 
 
 def _band_power(
