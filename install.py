@@ -1,9 +1,8 @@
 """Installs the course's packages into `.venv`: `python install.py`, from any folder.
 
 It needs nothing but Python 3.11, 3.12 or 3.13, and makes the environment with the one that runs
-it. The new environment is built in `.venvs`, and `.venv` becomes a link to it once it is complete.
-Until then, and if anything fails, the old one stays. A stamp in the environment says what it was
-made from; as long as that is still true, nothing is done.
+it. A new environment is built in `.venvs`; `.venv` becomes a link to it once it is complete, so if
+anything fails, the old one stays. A stamp in it says what it was made from.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ def made_from() -> str:
     """Return the stamp of an environment made now: interpreter, folder, and what pip reads."""
     import tomllib  # New in Python 3.11: here, so that an older one gets as far as main's message.
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    data_files = project.get("tool", {}).get("setuptools", {}).get("data-files", {})
-    names = ["requirements.txt", "pyproject.toml", "setup.py", *sum(data_files.values(), [])]
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    copied = sum(tools["setuptools"]["data-files"].values(), [])
+    names = ["requirements.txt", "pyproject.toml", "setup.py", *copied]
     sums = [f"{hashlib.sha256((ROOT / name).read_bytes()).hexdigest()} {name}" for name in names]
     return "\n".join([sys.version, str(ROOT), *sums, ""])
 
@@ -99,9 +98,8 @@ def build(folder: Path, stamp: str) -> None:
 def renew(stamp: str) -> None:
     """Put a new environment into the place of the old one.
 
-    An environment cannot be moved, because its scripts hold its path; a link to it can. Where no
-    links may be made, as on many Windows machines, it is built in its place while the old one
-    stands aside.
+    An environment cannot be moved, because its scripts hold its path; a link to it can. Where links
+    are not allowed, as often on Windows, it is built in place while the old one stands aside.
     """
     new, link = SHELF / uuid.uuid4().hex[:8], SHELF / "link"
     try:
@@ -109,7 +107,11 @@ def renew(stamp: str) -> None:
     except OSError:
         if os.path.lexists(VENV):
             VENV.rename(ASIDE)
-        build(VENV, stamp)
+        try:
+            build(VENV, stamp)
+        except BaseException:
+            remove(VENV)
+            raise
         return
     build(new, stamp)
     if VENV.exists() and not VENV.is_symlink():
@@ -121,7 +123,7 @@ def main() -> str | None:
     """Install what is missing; return what went wrong, or None."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quiet", action="store_true", help="say nothing if nothing is to be done")
-    options = parser.parse_args()
+    quiet = parser.parse_args().quiet
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         return f"{sys.version.split()[0]} is no Python 3.11, 3.12 or 3.13: take one of them"
     try:
@@ -135,14 +137,12 @@ def main() -> str | None:
                         renew(stamp)
                 finally:
                     tidy()
-        elif not options.quiet:
+        elif not quiet:
             print("The course's packages are in .venv: nothing to do.")
-    except subprocess.CalledProcessError as error:
-        return f"The install failed (exit code {error.returncode}); .venv is as it was before"
+    except (subprocess.CalledProcessError, KeyboardInterrupt):
+        return "The install failed or was stopped; .venv is as it was before"
     except OSError as error:
         return f"The install failed ({error}). Close what still runs from .venv, then try again"
-    except KeyboardInterrupt:
-        return "The install was stopped; .venv is as it was before"
     return None
 
 

@@ -10,7 +10,8 @@ from packaging.utils import canonicalize_name
 
 from sercore.config import REPOSITORY
 
-FILES = ("pyproject.toml", "requirements.txt", "environment.yml", "Makefile", ".ci/run")
+WORKFLOW = ".github/workflows/tests.yml"
+FILES = ("pyproject.toml", "requirements.txt", "environment.yml", "Makefile", ".ci/run", WORKFLOW)
 REGISTRY = re.compile(r"(?<!--no-emit-)index-url|find-links|trusted-host|://")
 MACHINE_PATH = re.compile(r"(?<!\w)/(?:home|root|Users|tmp|work|mnt|opt)/|[A-Z]:\\")
 
@@ -53,9 +54,9 @@ def test_conda_installs_what_the_project_declares():
 
 
 def test_conda_supplies_python_and_pip_alone():
-    names = [d for d in yaml.safe_load(text("environment.yml"))["dependencies"] if d != "pip"]
-    assert re.fullmatch(r"python=3\.1[123]", names[0])
-    assert len(names) == 2
+    python, pip, _ = yaml.safe_load(text("environment.yml"))["dependencies"]
+    assert re.fullmatch(r"python=3\.1[123]", python)
+    assert pip == "pip"
 
 
 @pytest.mark.parametrize("line", conda_pip_lines())
@@ -69,6 +70,14 @@ def test_conda_line_says_who_needs_it(line):
 def test_dependency_is_locked_within_its_bounds(requirement):
     pins = locked()[canonicalize_name(requirement.name)]
     assert all(requirement.specifier.contains(version) for version, _ in pins)
+
+
+def test_the_workflow_runs_the_documented_commands():
+    documented = text("CONTRIBUTING.md").replace(".venv/bin/", "")
+    jobs = yaml.safe_load(text(WORKFLOW))["jobs"].values()
+    runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    commands = {re.sub(r"PYTHON=python |\.venv\\Scripts\\", "", run) for run in runs}
+    assert [command for command in commands if f"\n{command}" not in documented] == []
 
 
 def test_every_pin_has_hashes():

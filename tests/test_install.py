@@ -1,14 +1,13 @@
-"""install.py: whatever happens to a new environment, the one that works stays until then.
+"""install.py: until a new environment is complete, the old one stays and works.
 
-The installs run in a folder of their own, with a `pip` and a `venv` that need no network and take
-no time. Their requirements.txt is one word: what is "installed", or what goes wrong.
+The installs run in a folder of their own, with stubs of `pip` and `venv` that need no network and
+no time. What requirements.txt says is "installed", or goes wrong.
 """
 
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -38,151 +37,122 @@ def refuse(*args, **options):
 os.symlink = refuse
 runpy.run_path("install.py", run_name="__main__")
 """
-WITH_LINKS, WITHOUT = ["install.py"], ["-c", NO_LINKS]
-both_ways = pytest.mark.parametrize("how", [WITH_LINKS, WITHOUT], ids=["linked", "in place"])
+LINKED, IN_PLACE = ["install.py"], ["-c", NO_LINKS]
+PYTHON = ".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python"
+FILES = ("requirements.txt", "pyproject.toml", "setup.py", "kernel.py")
 
-
-class Folder:
-    """A clone with no more in it than install.py needs."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.python = root / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-    def start(self, word: str, how=WITH_LINKS) -> subprocess.Popen:
-        (self.root / "requirements.txt").write_text(word)
-        return subprocess.Popen(
-            [sys.executable, *how],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root / "stubs")},
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # "killed" ends the whole group, and so not the tests
-        )
-
-    def install(self, word: str, how=WITH_LINKS) -> tuple[int, str]:
-        process = self.start(word, how)
-        _, said = process.communicate()
-        return process.returncode, said
-
-    def installed(self) -> str:
-        """What the interpreter that README names finds in its environment."""
-        code = "import pathlib, sys; print(pathlib.Path(sys.prefix, 'word').read_text(), end='')"
-        return subprocess.check_output([self.python, "-c", code], text=True)
-
-    def pip_calls(self) -> list[str]:
-        log = self.root / "log"
-        return log.read_text().splitlines() if log.exists() else []
-
-    def environments(self) -> list[Path]:
-        return [entry for entry in (self.root / ".venvs").iterdir() if entry.is_dir()]
+both_ways = pytest.mark.parametrize("how", [LINKED, IN_PLACE], ids=["linked", "in place"])
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="needs links and signals")
 
 
 @pytest.fixture
-def folder(tmp_path):
+def clone(tmp_path):
+    """No more of a clone of the course than install.py needs."""
     root = tmp_path / "clone"
     (root / "stubs").mkdir(parents=True)
     shutil.copy(REPOSITORY / "install.py", root)
     (root / "stubs" / "pip.py").write_text(PIP)
     (root / "stubs" / "venv.py").write_text(VENV)
-    (root / "kernel.py").touch()
-    (root / "setup.py").touch()
-    copied = '[tool.setuptools.data-files]\n"etc" = ["kernel.py"]\n'
-    (root / "pyproject.toml").write_text(copied)
-    return Folder(root)
+    for name in FILES:
+        (root / name).touch()
+    (root / "pyproject.toml").write_text('[tool.setuptools.data-files]\netc = ["kernel.py"]\n')
+    return root
+
+
+def start(root, word, how=LINKED):
+    (root / "requirements.txt").write_text(word)
+    environment = {**os.environ, "PYTHONPATH": str(root / "stubs")}
+    # "killed" ends the whole session, so it must not be that of the tests.
+    options = {"cwd": root, "env": environment, "start_new_session": True}
+    return subprocess.Popen([sys.executable, *how], **options)
+
+
+def install(root, word, how=LINKED):
+    """Return whether it succeeded, and what then is installed for README's `.venv/bin/python`."""
+    succeeded = start(root, word, how).wait() == 0
+    code = "import pathlib, sys; print(pathlib.Path(sys.prefix, 'word').read_text())"
+    found = (root / PYTHON).exists()
+    return succeeded, found and subprocess.check_output([root / PYTHON, "-c", code], text=True)[:-1]
+
+
+def pip_calls(root):
+    return (root / "log").read_text().splitlines()
+
+
+def environments(root):
+    return [entry for entry in (root / ".venvs").iterdir() if entry.is_dir()]
 
 
 @both_ways
-def test_an_environment_is_made_once(folder, how):
-    assert folder.install("one", how)[0] == 0
-    assert folder.install("one", how)[0] == 0
-    assert folder.installed() == "one"
-    packages, itself = folder.pip_calls()
+def test_an_environment_is_made_once(clone, how):
+    assert install(clone, "one", how) == (True, "one")
+    assert install(clone, "one", how) == (True, "one")
+    packages, itself = pip_calls(clone)
     assert "--require-hashes -r requirements.txt" in packages
     assert "--no-build-isolation -e ." in itself
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "setup.py", "kernel.py"])
-def test_a_changed_file_makes_a_new_one(folder, name):
-    folder.install("one")
-    with open(folder.root / name, "a") as file:
-        file.write("\n# changed\n")
-    folder.install((folder.root / "requirements.txt").read_text())
-    assert len(folder.pip_calls()) == 4
-    assert len(folder.environments()) <= 1
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_makes_a_new_one(clone, name):
+    install(clone, "one")
+    (clone / name).write_text((clone / name).read_text() + "\n# changed\n")
+    install(clone, (clone / "requirements.txt").read_text())
+    assert len(pip_calls(clone)) == 4
+    assert len(environments(clone)) <= 1  # none where no links can be made
 
 
-def test_a_moved_folder_makes_a_new_one(folder, tmp_path):
-    folder.install("one")
-    moved = Folder(folder.root.rename(tmp_path / "moved"))
-    assert moved.install("one")[0] == 0
-    assert len(moved.pip_calls()) == 4
-
-
-@both_ways
-def test_a_failed_install_leaves_the_old_environment(folder, how):
-    folder.install("one", how)
-    code, said = folder.install("broken", how)
-    assert code != 0
-    assert "as it was" in said
-    assert folder.installed() == "one"
-
-
-def test_a_failed_first_install_leaves_nothing(folder):
-    assert folder.install("broken")[0] != 0
-    assert not folder.python.exists()
-    assert folder.environments() == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="process groups are killed otherwise on Windows")
-@both_ways
-def test_a_killed_install_is_cleaned_up(folder, how):
-    folder.install("one", how)
-    assert folder.install("killed", how)[0] < 0
-    assert folder.install("broken", how)[0] > 0
-    assert folder.installed() == "one"
-    folder.install("killed", how)
-    assert folder.install("two", how)[0] == 0
-    assert folder.installed() == "two"
-    assert len(folder.environments()) == (how is WITH_LINKS)
+def test_a_moved_folder_makes_a_new_one(clone):
+    install(clone, "one")
+    assert install(clone.rename(clone.with_name("moved")), "one") == (True, "one")
+    assert len(pip_calls(clone.with_name("moved"))) == 4
 
 
 @both_ways
-def test_two_at_once_are_one_install(folder, how):
-    processes = [folder.start("one", how) for _ in range(2)]
-    assert [process.communicate() and process.returncode for process in processes] == [0, 0]
-    assert folder.installed() == "one"
-    assert len(folder.pip_calls()) == 2
+def test_a_failed_install_leaves_what_was_there(clone, how):
+    assert install(clone, "broken", how) == (False, False)
+    assert environments(clone) == []
+    install(clone, "one", how)
+    assert install(clone, "broken", how) == (False, "one")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows copies the interpreter")
+@not_on_windows
 @both_ways
-def test_a_deleted_interpreter_is_noticed(folder, how):
-    folder.install("one", how)
-    folder.python.unlink()
-    folder.python.symlink_to("/nowhere/python3")
-    assert folder.install("one", how)[0] == 0
-    assert folder.installed() == "one"
+def test_a_killed_install_is_cleaned_up(clone, how):
+    install(clone, "one", how)
+    start(clone, "killed", how).wait()
+    assert install(clone, "broken", how) == (False, "one")
+    start(clone, "killed", how).wait()
+    assert install(clone, "two", how) == (True, "two")
+    assert len(environments(clone)) == (how is LINKED)
 
 
 @both_ways
-def test_an_old_folder_is_replaced(folder, how):
-    """As `make` made it before there was install.py, or README's commands for Windows."""
-    folder.python.parent.mkdir(parents=True)
-    folder.python.write_text("old")
-    assert folder.install("broken", how)[0] != 0
-    assert folder.python.read_text() == "old"
-    assert folder.install("one", how)[0] == 0
-    assert folder.installed() == "one"
+def test_two_at_once_are_one_install(clone, how):
+    assert [process.wait() for process in [start(clone, "one", how) for _ in "12"]] == [0, 0]
+    assert len(pip_calls(clone)) == 2
 
 
-def test_links_and_no_links_follow_one_another(folder):
-    for word, how in [
-        ("one", WITH_LINKS),
-        ("broken", WITHOUT),
-        ("two", WITHOUT),
-        ("three", WITH_LINKS),
-    ]:
-        code, _ = folder.install(word, how)
-        assert (code == 0) == (word != "broken")
-        assert folder.installed() == (word if code == 0 else "one")
+@not_on_windows
+@both_ways
+def test_a_deleted_interpreter_is_noticed(clone, how):
+    install(clone, "one", how)
+    (clone / PYTHON).unlink()
+    (clone / PYTHON).symlink_to("/nowhere/python3")
+    assert install(clone, "one", how) == (True, "one")
+
+
+@both_ways
+def test_an_old_folder_is_replaced(clone, how):
+    """As `make` made it before there was install.py, without a stamp that counts."""
+    (clone / PYTHON).parent.mkdir(parents=True)
+    (clone / PYTHON).write_text("old")
+    assert start(clone, "broken", how).wait() != 0
+    assert (clone / PYTHON).read_text() == "old"
+    assert install(clone, "one", how) == (True, "one")
+
+
+def test_links_and_no_links_follow_one_another(clone):
+    assert install(clone, "one", LINKED) == (True, "one")
+    assert install(clone, "broken", IN_PLACE) == (False, "one")
+    assert install(clone, "two", IN_PLACE) == (True, "two")
+    assert install(clone, "three", LINKED) == (True, "three")
