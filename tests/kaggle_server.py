@@ -11,14 +11,13 @@ import io
 import json
 import os
 import random
-import re
 import runpy
 import socket
 import sys
 import zipfile
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 from sercore.collection.checksums import published
@@ -28,8 +27,7 @@ SECRET = "s3cr3t-of-the-test"
 """A credential that must turn up nowhere; the server repeats it in its errors and addresses."""
 
 _SERVICE = "/v1/datasets.DatasetApiService/"
-NOWHERE = "http://127.0.0.1:9"
-"""An address at which nothing listens."""
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 
 def members(name: str) -> list[str]:
@@ -39,6 +37,7 @@ def members(name: str) -> list[str]:
     return paths + [second + path for path in paths if second]
 
 
+@cache
 def make_archive(name: str, *, lost: int = 0, extra: tuple[str, ...] = ()) -> bytes:
     """Return a zip with the names of a corpus, all but the first few, and 3 MB of noise."""
     paths, file = [*members(name)[lost:], *extra], io.BytesIO()
@@ -144,10 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
             "Last-Modified": "Tue, 01 Oct 2019 10:00:00 GMT",
             "x-goog-hash": f"crc32c=AAAAAA==,md5={base64.b64encode(digest).decode()}",
         }
-        start = 0
+        start = int(wanted.strip("bytes=-")) if wanted and dataset.resumes else 0
         if dataset.resumes:
             headers["Accept-Ranges"] = "bytes"
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if start:
             last = len(dataset.archive) - 1
             headers["Content-Range"] = f"bytes {start}-{last}/{last + 1}"
@@ -180,17 +178,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = cut is not None
-
-
-def environment(home: Path) -> dict[str, str]:
-    """Return variables that keep the clients away from the account and cache of whoever tests."""
-    theirs = re.compile("KAGGLE.*|.*_PROXY", re.IGNORECASE)
-    kept = {name: value for name, value in os.environ.items() if not theirs.fullmatch(name)}
-    folders = {
-        "KAGGLEHUB_CACHE": str(home / "kagglehub"),
-        "KAGGLE_CONFIG_DIR": str(home / ".kaggle"),
-    }
-    return kept | folders | {"HOME": str(home), "USERPROFILE": str(home)}
 
 
 def die_at(function: str, *, calls: int = 100) -> None:

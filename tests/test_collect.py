@@ -1,7 +1,6 @@
 """Collecting the corpora: the real clients against a small Kaggle on loopback.
 
-Most tests run the command inside this process, since its imports take seconds; those that are about
-a process (exit status, output, sudden death) start one.
+Most tests run the command inside this process, because its imports take seconds.
 """
 
 import builtins
@@ -9,6 +8,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -24,42 +24,31 @@ from kagglesdk.kaggle_env import KaggleEnv, _env_to_endpoint
 
 from sercore.__main__ import main
 from sercore.collection import checksums
-from sercore.collection.download import (
-    CollectError,
-    Download,
-    announcement,
-    collect,
-    collect_all,
-    plan,
-)
+from sercore.collection.download import CollectError, Download, announcement, collect, plan
 from sercore.corpora import CORPORA
-from tests.kaggle_server import NOWHERE, SECRET, KaggleServer, environment, make_archive, members
+from tests.kaggle_server import NOWHERE, SECRET, KaggleServer, make_archive, members
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAVEE = CORPORA["savee"].kaggle
 
 
-@pytest.fixture(scope="module")
-def savee() -> bytes:
-    return make_archive("savee")
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """A home folder with neither key nor cache, for this process and those it starts."""
-    variables = environment(tmp_path / "home")
-    for name in os.environ.keys() - variables.keys():
+    for name in filter(re.compile("(?i)KAGGLE.*|.*_PROXY").fullmatch, list(os.environ)):
         monkeypatch.delenv(name)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "home" / "kagglehub"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home" / ".kaggle"))
     return tmp_path / "home"
 
 
 @pytest.fixture
-def kaggle(home, savee, monkeypatch):
+def kaggle(home, monkeypatch):
     """A Kaggle with a whole SAVEE of noise, to which the clients of this process are sent."""
     with KaggleServer() as server:
-        server.add("savee", savee)
+        server.add("savee", make_archive("savee"))
         monkeypatch.setitem(_env_to_endpoint, KaggleEnv.PROD, server.address)
         # It reads the source of every caller, of which pytest has many: a third of the tests' time.
         monkeypatch.setattr(kagglehub.clients, "get_user_agent", lambda: "kagglehub")
@@ -157,34 +146,25 @@ def test_what_was_collected_before_a_failure_stays(kaggle, root, refused):
 @pytest.mark.parametrize("links", [2, 1])
 def test_clips_are_linked_and_copied_where_links_cannot_be_made(links, kaggle, root, monkeypatch):
     if links == 1:
-        monkeypatch.setattr(os, "link", refuse_links)
+        monkeypatch.setattr(os, "link", NO_LINKS)
     target = collect("savee", root)
     assert files(target) == names_of("savee")
     assert {path.stat().st_nlink for path in target.rglob("*.wav")} == {links}
 
 
-def test_an_empty_folder_is_filled(kaggle, root):
-    (root / "savee").mkdir(parents=True)
-    assert files(collect("savee", root)) == names_of("savee")
-
-
 def test_the_clients_are_not_imported_for_a_corpus_that_is_there(home, root):
     for member in members("savee"):
         write(root / "savee" / member)
-    script = (
-        "import sys; from sercore.collection.download import collect_all; "
-        f"collect_all(['savee'], {str(root)!r}); "
-        "print({'kaggle', 'kagglehub', 'kagglesdk'} & set(sys.modules))"
-    )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    command = [sys.executable, "-X", "importtime", "-m", "sercore", "collect", "savee", "--root"]
+    done = subprocess.run([*command, root], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0 and "sercore.collection.download" in done.stderr
+    assert "kagglehub" not in done.stderr and "kagglesdk" not in done.stderr
 
 
 @pytest.fixture
-def as_served(kaggle, savee, monkeypatch) -> dict[str, tuple[str, str]]:
+def as_served(kaggle, monkeypatch) -> dict[str, tuple[str, str]]:
     """What the small Kaggle serves is what was published."""
-    archive = zipfile.ZipFile(io.BytesIO(savee))
+    archive = zipfile.ZipFile(io.BytesIO(make_archive("savee")))
     reference = {
         Path(path).name: (f"savee/{path}", hashlib.sha256(archive.read(path)).hexdigest())
         for path in archive.namelist()
@@ -196,41 +176,31 @@ def as_served(kaggle, savee, monkeypatch) -> dict[str, tuple[str, str]]:
 def test_a_second_folder_takes_the_clips_from_the_cache(kaggle, as_served, root, tmp_path):
     collect("savee", root)
     kaggle.log.clear()
+    (tmp_path / "other" / "savee").mkdir(parents=True)  # an empty one is filled
     assert files(collect("savee", tmp_path / "other")) == names_of("savee")
     assert kaggle.log == [f"GetDataset {SAVEE}"]
 
 
-def test_a_clip_that_was_damaged_in_place_is_whole_when_collected_again(
-    kaggle, as_served, root, capsys
-):
+@pytest.mark.parametrize("harm", [Path.unlink, lambda clip: clip.write_bytes(b"damaged")])
+def test_a_harmed_cache_is_downloaded_again(harm, kaggle, as_served, root, home):
     clip = collect("savee", root) / "ALL" / "DC_a01.wav"
     whole = clip.read_bytes()
-    with clip.open("r+b") as file:
-        file.write(bytes(16))
-    assert clip.read_bytes() != whole
+    # The collected clip is a link to the one in the cache: who writes to one changes both.
+    harm(next((home / "kagglehub").rglob(clip.name)))
+    assert (clip.read_bytes() == whole) == (harm is Path.unlink)
     (root / "savee").rename(root / "aside")
 
     assert collected(root, "savee") == 0
     assert clip.read_bytes() == whole
-    assert "1 of 480 clips in kagglehub's cache" in capsys.readouterr().out
 
 
-def test_other_bytes_on_kaggle_are_collected_and_counted(kaggle, as_served, root, capsys):
-    as_served["JE_n30.wav"] = ("savee/ALL/JE_n30.wav", "0" * 64)
+@pytest.mark.parametrize("other", [0, 1])
+def test_other_bytes_on_kaggle_are_collected_and_counted(other, kaggle, as_served, root, capsys):
+    for name in list(as_served)[:other]:
+        as_served[name] = ("its path", "0" * 64)
     assert collected(root, "savee") == 0
     assert files(root / "savee") == names_of("savee")
-    out = capsys.readouterr().out
-    assert "in 1 of 480 clips" in out and f"sercore check {root}" in out
-
-
-def test_the_published_bytes_are_collected_without_a_remark(kaggle, as_served, root, capsys):
-    assert collected(root, "savee") == 0
-    assert "480 clips;" not in capsys.readouterr().out
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+    assert (f"1 of 480 clips; `python -m sercore check {root}`" in capsys.readouterr().out) == other
 
 
 @pytest.mark.parametrize(("size", "said"), [(3_100_000, "3.1 MB"), (0, "unknown size")])
@@ -242,18 +212,15 @@ def test_what_will_come_is_said(size, said):
         assert fact in text
 
 
-@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
-def test_a_terminal_is_asked(answer, status, kaggle, root, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+@pytest.mark.parametrize(
+    ("terminal", "answer", "status"), [(1, "y\n", 0), (1, "n\n", 1), (1, "", 1), (0, "y\n", 1)]
+)
+def test_a_terminal_is_asked(terminal, answer, status, kaggle, root, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal)
     assert main(["collect", "savee", "--root", str(root)]) == status
     assert (f"DownloadDataset {SAVEE}" in kaggle.log) == (status == 0)
-
-
-def test_without_a_terminal_yes_must_be_said(kaggle, root, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    with pytest.raises(CollectError, match="Add --yes"):
-        collect_all(["savee"], root)
-    assert kaggle.log == [f"GetDataset {SAVEE}"]
+    assert ("Add --yes" in capsys.readouterr().err) == (not terminal)
 
 
 def test_unknown_corpus_names_the_alternatives(root):
@@ -263,9 +230,7 @@ def test_unknown_corpus_names_the_alternatives(root):
 
 IN_THE_WAY = {
     "holds 1 of SAVEE's 480 clips": lambda root: write(root / "savee" / "ALL" / "DC_a01.wav"),
-    "holds 2 of SAVEE's 480": lambda root: [
-        write(root / f"savee/{i}/{i % 2}.wav") for i in range(480)
-    ],
+    "holds 2 of": lambda root: [write(root / f"savee/{i}/{i % 2}.wav") for i in range(480)],
     "savee is in the way": lambda root: write(root / "savee"),
     "data is not a folder": write,
 }
@@ -280,12 +245,9 @@ def test_what_is_in_the_way_stays_and_kaggle_is_not_asked(says, kaggle, root, tm
 
 
 def test_a_folder_that_cannot_be_read_is_named(kaggle, root, monkeypatch):
-    def refuse(path):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
     (root / "savee").mkdir(parents=True)
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(CollectError, match=r"savee cannot be read or written \(Permission denied"):
+    monkeypatch.setattr(Path, "iterdir", raising(PermissionError(errno.EACCES, "Denied", "savee")))
+    with pytest.raises(CollectError, match=r"savee cannot be read or written \(Denied"):
         collect("savee", root)
 
 
@@ -367,22 +329,30 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("how", SPOILT)
-def test_a_damaged_archive_is_thrown_away(how, kaggle, root, savee, home, refused):
-    kaggle.add("savee", **SPOILT[how](savee))
+def test_a_damaged_archive_is_thrown_away(how, kaggle, root, home, refused):
+    kaggle.add("savee", **SPOILT[how](make_archive("savee")))
     refused("damaged and was thrown away")
     assert not root.exists() and not files(home / "kagglehub" / "datasets")
-    kaggle.add("savee", savee)
+    kaggle.add("savee", make_archive("savee"))
     assert collected(root, "savee") == 0
 
 
-def test_storage_that_cannot_resume_starts_again(kaggle, root, savee):
-    kaggle.add("savee", savee, cut=1_500_000, resumes=False)
+def test_storage_that_cannot_resume_starts_again(kaggle, root):
+    kaggle.add("savee", make_archive("savee"), cut=1_500_000, resumes=False)
     assert [collected(root, "savee"), collected(root, "savee")] == [1, 0]
     assert files(root / "savee") == names_of("savee")
 
 
-def refuse_links(*_):
-    raise OSError(errno.EXDEV, "another file system")
+def raising(error: BaseException):
+    """Return a function that does nothing but raise."""
+
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+NO_LINKS = raising(OSError(errno.EXDEV, "another file system"))
 
 
 def fill_disk(monkeypatch, *, room: int) -> None:
@@ -400,11 +370,10 @@ def fill_disk(monkeypatch, *, room: int) -> None:
             raise io.UnsupportedOperation
 
     def limited(path, mode="r", *args, **options):
-        kind = Full if mode in ("wb", "ab") else real
-        return kind(path, mode, *args, **options)
+        return (Full if mode in ("wb", "ab") else real)(path, mode, *args, **options)
 
     monkeypatch.setattr(builtins, "open", limited)
-    monkeypatch.setattr(os, "link", refuse_links)
+    monkeypatch.setattr(os, "link", NO_LINKS)
 
 
 # The archive has 3.1 MB: the disk is full while it arrives, is unpacked, and is copied into place.
@@ -441,17 +410,8 @@ def test_a_death_while_unpacking_is_not_taken_for_a_whole_corpus(function, kaggl
     assert [path.name for path in root.iterdir()] == ["savee"]
 
 
-def test_a_cache_that_has_lost_clips_is_downloaded_again(kaggle, root, home):
-    collect("savee", root / "first")
-    next((home / "kagglehub").rglob("KL_su15.wav")).unlink()
-    assert files(collect("savee", root / "second")) == names_of("savee")
-
-
 def test_an_interrupt_leaves_nothing_in_place(kaggle, root, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "link", interrupt)
+    monkeypatch.setattr(os, "link", raising(KeyboardInterrupt()))
     assert collected(root, "savee") == 130
     assert not files(root)
 
@@ -466,8 +426,7 @@ def test_members_that_lead_out_stay_inside(kaggle, root, tmp_path):
     extra = ("../../outside.txt", f"{tmp_path}/absolute.txt")
     kaggle.add("savee", make_archive("savee", extra=extra))
     target = collect("savee", root)
-    unexpected = files(target) - names_of("savee")
-    assert unexpected == {"outside.txt": 1, "absolute.txt": 1}
+    assert files(target) - names_of("savee") == {"outside.txt": 1, "absolute.txt": 1}
     assert not files(tmp_path).keys() - files(target).keys() - files(tmp_path / "home").keys()
     assert not (tmp_path / "absolute.txt").exists()
 
