@@ -18,18 +18,26 @@ from sercore.corpora import CORPORA
 from sercore.models import RECIPES
 from sercore.workspace import Workspace, open_workspace
 
+COMMANDS = {
+    "course": "run every chapter into build/course",
+    "lab": "open your own copies of the chapters, in work/; other options go to JupyterLab",
+    "store": "run every chapter and store its outputs in it",
+    "publish": "train runs and put them into figures/",
+    "collect": "download the real corpora from Kaggle",
+    "check": "compare a folder of corpora with what was published",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 if it succeeded, 1 if not, 130 after Ctrl-C."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.run is not _lab:
+    if rest and options.command != "lab":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a letter that the terminal lacks is no error
     try:
-        options.run(options)
+        _run(options, rest)
     except SercoreError as error:
         print(f"sercore {options.command}: {error}", file=sys.stderr)
         return 1
@@ -46,37 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sercore", description="The course's commands.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    made = {}
-    for run in (_course, _lab, _store, _publish, _collect, _check):
-        name, about = run.__name__.strip("_"), run.__doc__
-        # JupyterLab's --p... is not to be taken for --profile.
-        made[name] = commands.add_parser(
-            name, help=about, description=about, allow_abbrev=run is not _lab
-        )
-        made[name].set_defaults(run=run)
-    folder: dict[str, Any] = {"metavar": "DIR", "type": _folder, "help": "folder of the corpora"}
+    made = {
+        # Without this, JupyterLab's --p=1 would be taken for --profile=1.
+        name: commands.add_parser(name, help=about, description=about, allow_abbrev=name != "lab")
+        for name, about in COMMANDS.items()
+    }
+
+    def add(command: str, *names: str, **options: Any) -> None:
+        made[command].add_argument(*names, **options)
+
+    folder = {"metavar": "DIR", "type": _folder, "help": "folder of the corpora"}
     for name in ("course", "lab", "store", "publish"):
-        made[name].add_argument("--data", required=name in ("store", "publish"), **folder)
-        made[name].add_argument("--profile", choices=PROFILES, help="size of the course")
+        add(name, "--data", required=name in ("store", "publish"), **folder)
+        add(name, "--profile", choices=PROFILES, help="size of the course")
     for name in ("course", "store"):
-        about = "train every model, even if there is a finished run of it"
-        made[name].add_argument("--retrain", action="store_true", help=about)
-    add = made["publish"].add_argument
-    add("--models", nargs="+", choices=RECIPES, default=list(RECIPES), help="all without it")
-    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it")
+        add(name, "--retrain", action="store_true", help="train every model anew")
+    known = list(RECIPES)
+    add("publish", "--models", nargs="+", choices=known, default=known, help="all without it")
+    add("publish", "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it")
+    protocols = ("course", "article", "replay")
     about = (
         "course: this course's random split; article: the article's own split; replay: that and "
         "the learning rates read off its curve. The last two go into figures/article"
     )
-    add("--protocol", choices=("course", "article", "replay"), default="course", help=about)
+    add("publish", "--protocol", choices=protocols, default="course", help=about)
     about = f"one of {', '.join(CORPORA)}; all without any"
-    made["collect"].add_argument("names", nargs="*", metavar="NAME", help=about)
-    made["collect"].add_argument("--root", required=True, **folder)
-    about = "do not ask before the download"
-    made["collect"].add_argument("--yes", action="store_true", help=about)
-    made["check"].add_argument("data", **folder)
-    about = "name every file that stands out"
-    made["check"].add_argument("--all", action="store_true", help=about)
+    add("collect", "names", nargs="*", metavar="NAME", help=about)
+    add("collect", "--root", required=True, **folder)
+    add("collect", "--yes", action="store_true", help="do not ask before the download")
+    add("check", "data", **folder)
+    add("check", "--all", action="store_true", help="name every file that stands out")
     return parser
 
 
@@ -87,59 +94,35 @@ def _folder(name: str) -> Path:
     return Path(name).expanduser().resolve()
 
 
-# The docstring of a command's function is its text in the list of commands. `sercore.course` is
-# imported where it is used, because that takes seconds and `check` does not need it.
+def _run(options: argparse.Namespace, rest: list[str]) -> None:
+    # sercore.course is imported where it is used: that takes seconds, and not all commands need it.
+    match options.command:
+        case "course":
+            from sercore.course.runner import run_course
 
+            run_course(_workspace(options))
+        case "store":
+            from sercore.course.runner import store_outputs
 
-def _course(options: argparse.Namespace) -> None:
-    """Run every chapter into build/course."""
-    from sercore.course.runner import run_course
+            print(f"stored the outputs of {len(store_outputs(_workspace(options)))} notebooks")
+        case "publish":
+            from sercore.course.publishing import PROTOCOLS, publish
 
-    run_course(_workspace(options))
-    _keep_retrained()
+            chosen = {"models": options.models, "seeds": options.seeds}
+            publish(_workspace(options), protocol=PROTOCOLS[options.protocol], **chosen)
+        case "lab":
+            from sercore.course.lab import open_lab
 
+            _workspace(options)
+            return open_lab(rest)
+        case "collect":
+            return collect_all(options.names, options.root, yes=options.yes)
+        case "check":
+            return _check(options.data, all_names=options.all)
+    if retraining():
+        from sercore.store.runs import keep_retrained
 
-def _lab(options: argparse.Namespace) -> None:
-    """Open your own copies of the chapters, in work/; other options are passed to JupyterLab."""
-    from sercore.course.lab import open_lab
-
-    _workspace(options)
-    open_lab(options.rest)
-
-
-def _store(options: argparse.Namespace) -> None:
-    """Run every chapter and store its outputs in it."""
-    from sercore.course.runner import store_outputs
-
-    written = store_outputs(_workspace(options))
-    _keep_retrained()
-    print(f"stored the outputs of {len(written)} notebooks")
-
-
-def _publish(options: argparse.Namespace) -> None:
-    """Train runs and put them into figures/."""
-    from sercore.course.publishing import PROTOCOLS, publish
-
-    protocol = PROTOCOLS[options.protocol]
-    publish(_workspace(options), models=options.models, seeds=options.seeds, protocol=protocol)
-    _keep_retrained()
-
-
-def _collect(options: argparse.Namespace) -> None:
-    """Download the real corpora from Kaggle."""
-    collect_all(options.names, options.root, yes=options.yes)
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Compare a folder of corpora with what was published."""
-    check = check_data(options.data)
-    everything = check.text(shown=None)
-    text = everything if options.all else check.text()
-    print(text, flush=True)
-    if text != everything:
-        print(f"\nAll names: python -m sercore check {shlex.quote(str(options.data))} --all")
-    if check.wrong:
-        raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
+        keep_retrained()
 
 
 def _workspace(options: argparse.Namespace) -> Workspace:
@@ -160,12 +143,15 @@ def _workspace(options: argparse.Namespace) -> Workspace:
     return workspace
 
 
-def _keep_retrained() -> None:
-    """After a retraining that went well, put its runs in the place of the old ones."""
-    if retraining():
-        from sercore.store.runs import keep_retrained
-
-        keep_retrained()
+def _check(data: Path, *, all_names: bool) -> None:
+    check = check_data(data)
+    everything = check.text(shown=None)
+    text = everything if all_names else check.text()
+    print(text, flush=True)
+    if text != everything:
+        print(f"\nAll names: python -m sercore check {shlex.quote(str(data))} --all")
+    if check.wrong:
+        raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
 
 
 if __name__ == "__main__":

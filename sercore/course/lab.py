@@ -10,7 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from sercore.config import REPOSITORY, digest
-from sercore.course.notebooks import NOTEBOOKS, CourseError, chapters_in, read_chapter, save_chapter
+from sercore.course.notebooks import NOTEBOOKS, CourseError, chapters_in, read_chapter, text_of
 from sercore.store.files import write_whole
 
 WORK = REPOSITORY / "work"
@@ -21,11 +21,9 @@ _ENDINGS = [".ipynb", ".new.ipynb", *(f".new{number}.ipynb" for number in range(
 def lay_out_chapters(notebooks: Path, work: Path) -> list[Path]:
     """Copy the chapters without outputs from `notebooks` into `work`; return the files written.
 
-    A copy that is missing is made. A copy whose cells the student has not changed is replaced when
-    the course has a newer version of the chapter. When the student has changed it, the newer
-    version is laid beside it, once, as `NAME.new.ipynb`. No file with a student's words in it is
-    ever written to: what the course has laid is known by `work/.laid-out`, and a file that is not
-    known is the student's.
+    A missing copy is made. When the course has a newer version of a chapter, it replaces a copy
+    whose cells the student has not changed; beside a changed one it is laid as `NAME.new.ipynb`,
+    once. `work/.laid-out` says what the course has laid. All else is the student's and is kept.
     """
     record = work / ".laid-out"
     try:
@@ -36,7 +34,7 @@ def lay_out_chapters(notebooks: Path, work: Path) -> list[Path]:
             chapter = read_chapter(path)
             version = _version(chapter, path.stem)
             if place := _place(path.stem, version, work, known):
-                laid.append(save_chapter(place, chapter))
+                laid.append(write_whole(place, text_of(chapter)))
             known.add(version)
         write_whole(record, "\n".join(sorted(known)) + "\n")
     except OSError as error:
@@ -71,23 +69,15 @@ def _place(name: str, version: str, work: Path, known: set[str]) -> Path | None:
     return None
 
 
-def lab_options(options: Sequence[str]) -> list[str]:
-    """Return the command line of JupyterLab: the course's options, then the student's."""
-    first = chapters_in(NOTEBOOKS)[0].name
-    course = [
-        # Not work/, because a chapter shows pictures from figures/.
-        f"--ServerApp.root_dir={REPOSITORY}",
-        f"--LabApp.default_url=/lab/tree/{WORK.name}/{first}",
-    ]
-    # JupyterLab does not start as root without being asked to; in a container one often is.
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return [*course, *(["--allow-root"] if as_root else []), *options]
-
-
 def open_lab(options: Sequence[str]) -> None:
-    """Lay out the chapters and run JupyterLab until it is stopped; it may end the program."""
+    """Lay out the chapters and run JupyterLab with these options; it may end the program."""
     from jupyterlab.labapp import LabApp
 
     for path in lay_out_chapters(NOTEBOOKS, WORK):
         print(f"new: {WORK.name}/{path.name}", flush=True)
-    LabApp.launch_instance(lab_options(options))
+    first = chapters_in(NOTEBOOKS)[0].name
+    # The root is not work/, because chapters show pictures from figures/.
+    course = [f"--ServerApp.root_dir={REPOSITORY}", f"--LabApp.default_url=/lab/tree/work/{first}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        course.append("--allow-root")  # JupyterLab asks for it; in a container one often is root
+    LabApp.launch_instance([*course, *options])

@@ -11,7 +11,6 @@ from nbformat.v4 import new_output
 from nbformat.v4.rwbase import rejoin_lines
 
 from sercore.config import REPOSITORY, SercoreError
-from sercore.store.files import write_whole
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 PLAYER_NOTE = "(a player is here when you run this cell)"
@@ -47,12 +46,7 @@ def read_chapter(path: Path) -> NotebookNode:
     return notebook
 
 
-def save_chapter(path: Path, notebook: NotebookNode) -> Path:
-    """Write a notebook and return the path of its file, which is whole at every moment."""
-    return write_whole(path, notebook_text(notebook))
-
-
-def notebook_text(notebook: NotebookNode) -> str:
+def text_of(notebook: NotebookNode) -> str:
     """Return a notebook as the text of its file."""
     return nbformat.writes(notebook) + "\n"
 

@@ -26,15 +26,16 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from sercore.config import REPOSITORY, cache_dir
-from sercore.course.notebooks import NOTEBOOKS, CourseError, chapters_in, read_chapter, save_chapter
+from sercore.course.notebooks import NOTEBOOKS, CourseError, chapters_in, read_chapter, text_of
 from sercore.course.pages import CellFailure, ChapterRun, clear, scores_text, write_pages
 from sercore.course.storing import STORE_DPI, clean_for_storing, stored_problems
+from sercore.store.files import write_whole
 from sercore.workspace import Workspace
 
 BUILD = REPOSITORY / "build" / "course"
 COURSE_DPI = 100
-LOG_LINES = 20
 
+Clock = Callable[[], float]
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -75,7 +76,7 @@ def store_outputs(workspace: Workspace, notebooks: Path = NOTEBOOKS) -> list[Pat
         ran.append(run)
     if problems:
         raise CourseError("nothing was stored:\n" + "\n".join(problems))
-    return [save_chapter(run.path, run.notebook) for run in ran]
+    return [write_whole(run.path, text_of(run.notebook)) for run in ran]
 
 
 @contextmanager
@@ -85,8 +86,8 @@ def _writing(build: Path) -> Iterator[None]:
     except Timeout:
         raise CourseError(f"another run is writing to {build}; wait until it has ended") from None
     except OSError as error:
-        advice = "make room, or give yourself the right to write there"
-        raise CourseError(f"{build} cannot be written ({error.strerror}); {advice}") from error
+        problem = f"{build} cannot be written ({error.strerror})"
+        raise CourseError(f"{problem}; make room or get the right to write there") from error
 
 
 @contextmanager
@@ -110,44 +111,40 @@ class Progress:
     `pause` seconds have passed since its last line.
     """
 
-    def __init__(
-        self, total: int, *, pause: float = 30, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, total: int, *, pause: float = 30, clock: Clock = time.monotonic) -> None:
         self.total, self.pause, self.clock = total, pause, clock
-        self.chapter, self.place, self.shown = "", "", clock()
+        self.chapter = self.place = ""
+        self.on_terminal = sys.stdout.isatty()
 
     def start(self, index: int, name: str) -> None:
         """Begin a chapter; `index` counts from 1."""
         self.chapter = f"[{index}/{self.total}] {name}"
-        if not sys.stdout.isatty():
-            self._show(f"{self.chapter} ...")
+        self._show(f"{self.chapter} ...")
 
     def cell(self, number: int, total: int) -> None:
         """Begin a cell; `number` counts the code cells from 1."""
         self.place = f"{self.chapter}: cell {number} of {total}"
-        if sys.stdout.isatty():
-            self._show(self.place, end="")
+        if self.on_terminal:
+            self._show(self.place)
 
     def text(self, text: str) -> None:
         """Show the last line of what a cell has just printed."""
         lines = [line.strip() for line in re.split(r"[\r\n]", _ANSI.sub("", text)) if line.strip()]
-        if lines and sys.stdout.isatty():
-            self._show(f"{self.place}: {lines[-1]}", end="")
-        elif lines and self.clock() - self.shown >= self.pause:
+        if lines and (self.on_terminal or self.clock() - self.shown >= self.pause):
             self._show(f"{self.place}: {lines[-1]}")
 
     def finish(self, run: ChapterRun) -> None:
         """End a chapter."""
         result = f"stopped in cell {run.failure.cell}" if run.failure else "done"
-        self._show(f"{self.chapter}: {result}, {run.duration}")
+        self._show(f"{self.chapter}: {result}, {run.duration}", stays=True)
 
-    def _show(self, line: str, *, end: str = "\n") -> None:
-        if sys.stdout.isatty():
+    def _show(self, line: str, *, stays: bool = False) -> None:
+        if self.on_terminal:
             # One column stays free, because some terminals go to the next line after the last.
             width = shutil.get_terminal_size().columns - 1
             # Spaces remove what a longer line has left there.
             line = "\r" + (line if len(line) <= width else line[: width - 3] + "...").ljust(width)
-        print(line, end=end, flush=True)
+        print(line, end="" if self.on_terminal and not stays else "\n", flush=True)
         self.shown = self.clock()
 
 
@@ -223,10 +220,9 @@ def _execute(
             try:
                 client.execute_cell(cell, place, execution_count=number)
             except (CellExecutionError, DeadKernelError) as error:
-                reason = _last_words(log) if isinstance(error, DeadKernelError) else _error(cell)
                 head = f"{path.name}, cell {number} of {len(places)} failed:"
                 source = textwrap.indent(cell.source, "    ")
-                return CellFailure(cell=number, message=f"{head}\n\n{source}\n\n{reason}")
+                return CellFailure(number, "\n\n".join([head, source, _reason(error, cell, log)]))
             except KeyboardInterrupt:
                 # A busy kernel that is asked to stop would first print a traceback of its own.
                 client.shutdown_kernel = "immediate"
@@ -234,14 +230,12 @@ def _execute(
     return None
 
 
-def _error(cell: NotebookNode) -> str:
-    """Return the traceback that a failed cell shows, without its colours."""
-    lines = [line for output in cell.outputs for line in output.get("traceback", [])]
+def _reason(error: Exception, cell: NotebookNode, log: BinaryIO) -> str:
+    """Return the cell's traceback without colours; if the kernel died, what it wrote last."""
+    if isinstance(error, DeadKernelError):
+        log.seek(0)
+        lines = log.read().decode(errors="replace").splitlines()[-20:]
+        lines.insert(0, "The kernel died, probably because memory ran out. It wrote last:")
+    else:
+        lines = [line for output in cell.outputs for line in output.get("traceback", [])]
     return _ANSI.sub("", "\n".join(lines)) or "no error was reported"
-
-
-def _last_words(log: BinaryIO) -> str:
-    """Return what a kernel that died wrote last, after the likely reason."""
-    log.seek(0)
-    lines = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-    return "\n".join(["The kernel died, probably because memory ran out. It wrote last:", *lines])

@@ -18,13 +18,7 @@ from typing import Any
 from nbformat import NotebookNode, from_dict
 
 from sercore.config import REPOSITORY, cache_dir
-from sercore.course.notebooks import (
-    code_cells,
-    holds_sound,
-    notebook_text,
-    output_text,
-    remove_sound,
-)
+from sercore.course.notebooks import code_cells, holds_sound, output_text, remove_sound, text_of
 
 STORE_DPI = 72
 MAX_WIDTH = 10 * STORE_DPI
@@ -57,7 +51,7 @@ def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
     checks = (audio_problems, log_problems, stderr_problems, picture_problems, error_problems)
     found = [problem for check in checks for problem in check(notebook)]
     found += path_problems(notebook, data=data) + count_problems(notebook)
-    return found + size_problems(notebook_text(notebook))
+    return found + size_problems(text_of(notebook))
 
 
 def _each_output(problem: Callable[..., str | None]) -> Callable[..., list[str]]:
