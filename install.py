@@ -142,7 +142,7 @@ def main() -> str | None:
     except (subprocess.CalledProcessError, KeyboardInterrupt):
         return "The install failed or was stopped; .venv is as it was before"
     except OSError as error:
-        return f"The install failed ({error}). Close what still runs from .venv, then try again"
+        return f"The install failed: {error}. Does something still run from .venv?"
     return None
 
 

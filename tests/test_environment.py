@@ -96,15 +96,13 @@ def test_file_names_no_registry_and_no_machine(name):
     assert leaks(text(name)) == []
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--index-url https" + "://example.org/simple",
-        "--extra-index-url=mirror",
-        "--find-links wheels",
-        "#    uv pip compile -o /home/someone/requirements.txt",
-        "package @ file" + ":///tmp/package",
-    ],
-)
+LEAKS = f"""--index-url https:{"//"}example.org/simple
+--extra-index-url=mirror
+--find-links wheels
+#    uv pip compile -o /home/someone/requirements.txt
+package @ file:{"//"}/tmp/package"""
+
+
+@pytest.mark.parametrize("line", LEAKS.splitlines())
 def test_a_leak_is_found(line):
     assert leaks(f"numpy==2.0\n{line}\n") == [line]
