@@ -21,8 +21,6 @@ from sercore.store.files import sha256
 
 FEW = planned.plan()[110:120]
 """Ten clips, for speed, by a speaker whose voice has random breath noise."""
-
-
 make_few = partial(make_demo_corpora, clips=FEW)
 
 
