@@ -80,8 +80,10 @@ def article_crnn(input_shape: Shape, n_classes: int) -> keras.Model:
             *_conv_blocks(CRNN_FILTERS, "same"),
             layers.GlobalAveragePooling2D(name="average"),
             layers.Reshape((1, CRNN_FILTERS[-1]), name="sequence"),
-            layers.Bidirectional(layers.LSTM(64, return_sequences=True), name="lstm_1"),
-            layers.Bidirectional(layers.LSTM(64), name="lstm_2"),
+            layers.Bidirectional(
+                layers.LSTM(64, return_sequences=True, name="lstm"), name="lstm_1"
+            ),
+            layers.Bidirectional(layers.LSTM(64, name="lstm"), name="lstm_2"),
             layers.Dropout(0.5, name="dropout"),
             layers.Dense(n_classes, activation="softmax", name="emotion"),
         ],

@@ -104,21 +104,18 @@ def test_keras_alone_opens_the_file(file):
     assert keras.models.load_model(file).count_params() == trained().model.count_params()
 
 
-def test_saving_what_was_read_gives_the_same_bytes(file):
-    before = file.read_bytes()
-    save_model(read_model(file), file)
-    assert file.read_bytes() == before
-
-
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "small"])
-def test_every_recipe_can_be_saved_and_read(tmp_path, name):
+def test_every_recipe_can_be_saved_and_read_and_saved_again_as_the_same_bytes(tmp_path, name):
     audio = replace(TINY, n_mels=64, n_mfcc=64, hop_length=127)
     network = RECIPES[name].build((64, 63, 1), len(EMOTIONS))
     own = trained(name=name, kinds=RECIPES[name].kinds, audio=audio, model=network)
     file = save_model(own, tmp_path / f"{name}.keras")
     x = np.random.default_rng(0).normal(size=(2, 64, 63))
     assert np.array_equal(read_model(file)(x), own(x))
-    assert file.stat().st_size < 2_000_000
+    before = file.read_bytes()
+    assert len(before) < 2_000_000
+    save_model(read_model(file), file)
+    assert file.read_bytes() == before
 
 
 # --- what is not saved ----------------------------------------------------------------------------
@@ -266,7 +263,7 @@ def test_a_forged_file_with_sound_notes_is_read(file):
         ({"more": 1}, "its notes hold"),
         ({"name": "none"}, "unknown model 'none'"),
         ({"kinds": ["prosody"]}, "reads mfcc, not prosody"),
-        ({"standardizers": [["x", 1.0]]}, "cannot be used"),
+        ({"standardizers": [["1.5", 1.0]]}, "standardises with"),
         ({"standardizers": [[0.0, 0.0]]}, "standardises with"),
         ({"standardizers": [[float("nan"), 1.0]]}, "standardises with"),
         ({"standardizers": [[1e300, 1.0]]}, "standardises with"),
