@@ -12,6 +12,7 @@ import tensorflow as tf
 from sercore.config import SercoreError, TrainConfig
 from sercore.corpora import EMOTIONS
 from sercore.features import Features
+from sercore.models import Shape
 from sercore.splits import Split
 
 Inputs = Features | Sequence[Features]
@@ -86,9 +87,8 @@ def as_inputs(features: Inputs) -> tuple[Features, ...]:
     return (features,) if isinstance(features, Features) else tuple(features)
 
 
-def input_shape(features: Features) -> tuple[int | None, ...]:
-    """Return the shape that a network's input must have: a clip's, with a channel behind it."""
-    shape = features.shape[1:]
+def input_shape(shape: Shape) -> Shape:
+    """Return the shape of a network's input for clips of this shape: with a channel behind."""
     return (*shape, 1) if len(shape) > 1 else shape
 
 
@@ -157,7 +157,7 @@ def make_dataset(
         types = [tf.float32] * len(inputs) + [tf.int32]
         *x, y = tf.numpy_function(read, [batch], types, stateful=False)
         for tensor, kind in zip(x, inputs, strict=True):
-            tensor.set_shape((None, *input_shape(kind)))
+            tensor.set_shape((None, *input_shape(kind.shape[1:])))
         y.set_shape((None,))
         return (x[0] if len(x) == 1 else tuple(x)), y
 

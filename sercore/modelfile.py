@@ -25,7 +25,7 @@ import numpy as np
 
 from sercore.config import AudioConfig, SercoreError
 from sercore.corpora import EMOTIONS
-from sercore.datasets import Standardizer, standardized
+from sercore.datasets import Standardizer, input_shape, standardized
 from sercore.features import KINDS
 from sercore.models import ModelError, graph, recipe_named
 from sercore.store.files import write_whole
@@ -45,7 +45,6 @@ _UNREADABLE = (
     KeyError,
     EOFError,
     RuntimeError,
-    NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -134,8 +133,9 @@ def read_model(path: str | Path) -> TrainedModel:
     `ModelFileError` that says which, and what to do.
     """
     path = Path(path)
-    notes, weights = _open(path)
+    own, weights = _open(path)
     try:
+        notes = json.loads(own["notes"])
         _check_notes(notes)
         audio = AudioConfig(**notes["audio"])
         model = _network(notes["name"], notes["kinds"], audio)
@@ -143,28 +143,13 @@ def read_model(path: str | Path) -> TrainedModel:
         standardizers = [Standardizer.of(*pair) for pair in notes["standardizers"]]
     except (*_UNREADABLE, TypeError) as error:
         raise ModelFileError(f"{path.name} cannot be used: {error}; {_AGAIN}") from error
-    return TrainedModel(
-        name=notes["name"],
-        model=model,
-        kinds=tuple(notes["kinds"]),
-        audio=audio,
-        standardizers=tuple(standardizers),
-        labels=tuple(notes["labels"]),
-        settings=notes["settings"],
-        facts=notes["facts"],
-    )
-
-
-def read_notes(path: str | Path) -> dict[str, Any]:
-    """Read what a model file says of itself, without building the model.
-
-    `name`, `kinds`, `audio`, `standardizers`, `labels`, `settings` and `facts`, as plain values.
-    """
-    return _open(Path(path))[0]
+    own = {"model": model, "audio": audio, "standardizers": tuple(standardizers)}
+    own |= {"kinds": tuple(notes["kinds"]), "labels": tuple(notes["labels"])}
+    return TrainedModel(**(notes | own))
 
 
 def _open(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return a file's notes and weights, after every check that needs no network."""
+    """Return what a file says of itself, and its weights, after the checks of the archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
@@ -174,9 +159,9 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes]:
         own = json.loads(parts[_METADATA]).get(_OWN)
     except FileNotFoundError:
         raise ModelFileError(f"there is no model file {path}") from None
-    except ModelFileError:
-        raise
     except (*_UNREADABLE, AttributeError) as error:
+        if isinstance(error, ModelFileError):
+            raise
         raise ModelFileError(
             f"{path.name} is cut short, damaged or no model file ({error}); {_AGAIN}"
         ) from error
@@ -194,10 +179,7 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes]:
         )
     if own.pop("sha256", None) != _digest(own, parts[_CONFIG], parts[_WEIGHTS]):
         raise ModelFileError(f"{path.name} was altered after it was written; {_AGAIN}")
-    try:
-        return json.loads(own["notes"]), parts[_WEIGHTS]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path.name}: its notes are no JSON ({error}); {_AGAIN}") from error
+    return own, parts[_WEIGHTS]
 
 
 def _digest(own: dict[str, Any], *parts: bytes) -> str:
@@ -213,9 +195,8 @@ def _network(name: str, kinds: list[str] | tuple[str, ...], audio: AudioConfig) 
         raise ModelFileError(str(error)) from error
     if tuple(kinds) != recipe.kinds:
         raise ModelFileError(f"{name} reads {', '.join(recipe.kinds)}, not {', '.join(kinds)}")
-    shapes = [KINDS[kind].shape(audio) for kind in kinds]
-    with_channel = [(*shape, 1) if len(shape) > 1 else shape for shape in shapes]
-    return recipe.build(*with_channel, len(EMOTIONS))
+    shapes = [input_shape(KINDS[kind].shape(audio)) for kind in kinds]
+    return recipe.build(*shapes, len(EMOTIONS))
 
 
 def _check_notes(notes: dict[str, Any]) -> None:
@@ -229,6 +210,8 @@ def _check_notes(notes: dict[str, Any]) -> None:
         )
     if not all(isinstance(notes[key], dict) for key in ("audio", "settings", "facts")):
         raise ModelFileError("its audio, settings and facts are not all tables")
+    if len(notes["standardizers"]) != len(notes["kinds"]):
+        raise ModelFileError("it has not one standardiser for each kind of features")
     for mean, std in notes["standardizers"]:
         numbers = all(isinstance(value, int | float) for value in (mean, std))
         if not (numbers and abs(mean) < 1e30 and 0 < std < 1e30):

@@ -17,7 +17,7 @@ from sercore.config import SercoreError, TrainConfig
 if TYPE_CHECKING:
     import keras
 
-Shape = tuple[int, ...]
+Shape = tuple[int | None, ...]
 
 
 class ModelError(SercoreError, ValueError):

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -31,10 +30,10 @@ from sercore.datasets import (
 )
 from sercore.features import extract
 from sercore.manifest import manifest_digest
-from sercore.models import Recipe, graph, recipe_named
+from sercore.models import Recipe, Shape, graph, recipe_named
 from sercore.results import PROBABILITIES
 from sercore.splits import Split, random_split
-from sercore.store.runs import FinishedRun, RunFolder, load_model
+from sercore.store.runs import Run, RunFolder
 from sercore.store.shipped import take_shipped
 
 _FORMAT = 2  # raised whenever the same settings would give other numbers
@@ -45,32 +44,6 @@ Report = Callable[[str], object] | None
 
 class TrainingError(SercoreError, ValueError):
     """A run that cannot be trained as asked."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished training run."""
-
-    name: str
-    folder: Path
-    settings: dict[str, Any]
-    """Everything that decides its numbers."""
-    facts: dict[str, Any]
-    """What is known after training: epochs, best epoch, seconds, parameters, versions."""
-    history: pd.DataFrame
-    """A row per epoch, from 1: loss and accuracy on the training clips, `val_loss` and
-    `val_accuracy` on the validation clips, `learning_rate`, `seconds`."""
-    predictions: pd.DataFrame
-    """A row per test clip, as `predict` returns it."""
-
-    def model(self) -> keras.Model:
-        """Return the trained, uncompiled model with the weights of its best epoch."""
-        return load_model(self.folder, self.facts)
-
-    @property
-    def standardizers(self) -> tuple[Standardizer, ...]:
-        """The standardiser of each input, fitted on the training clips."""
-        return tuple(Standardizer.of(*values) for values in self.facts["standardizers"])
 
 
 def train(
@@ -106,7 +79,7 @@ def train(
             source = "the course's own run" if "shipped" in run.facts else "already trained"
             epochs, seconds = run.facts["epochs"], run.facts["seconds"]
             say(f"{recipe.name}: {source}, {epochs} epochs, {seconds:.0f} s")
-    return Run(recipe.name, folder.path, folder.settings, run.facts, run.history, run.predictions)
+    return run
 
 
 @dataclass(frozen=True)
@@ -127,7 +100,7 @@ def _fit(
     folder: RunFolder,
     task: _Task,
     say: Callable[[str], object],
-) -> FinishedRun:
+) -> Run:
     split, training = task.split, task.training
     steps = -(-len(split.train) // training.batch_size)
     model.compile(
@@ -173,7 +146,7 @@ def _fit(
         | {"python": platform.python_version()},
     }
     answers = predict(model, task.features, task.clips, split.test, standardizers=standardizers)
-    return folder.finish(model, FinishedRun(facts, history, answers))
+    return folder.finish(model, facts=facts, history=history, predictions=answers)
 
 
 def train_recipe(
@@ -249,7 +222,7 @@ def _prepare(recipe: Recipe, task: _Task) -> tuple[keras.Model, RunFolder]:
                 f"there are features of {len(each)} clips, but {len(task.clips)} clips; "
                 "extract them from this very table"
             )
-    shapes = [input_shape(each) for each in inputs]
+    shapes = [input_shape(each.shape[1:]) for each in inputs]
     model = recipe.build(*shapes, len(EMOTIONS))
     _check_model(model, shapes)
     split, training = task.split, task.training
@@ -286,20 +259,20 @@ def _way(part: object) -> str:
     return f"{part.__module__}.{part.__qualname__}" if hasattr(part, "__qualname__") else repr(part)
 
 
-def _check_model(model: keras.Model, shapes: list[tuple[int | None, ...]]) -> None:
+def _check_model(model: keras.Model, shapes: list[Shape]) -> None:
+    reads = ", ".join(map(str, shapes))
     if not model.built:
         raise TrainingError(
-            "the model does not know its input's shape; "
-            f"begin it with keras.layers.Input({shapes[0]})"
+            f"the model does not know its input's shape; begin it with keras.layers.Input({reads})"
         )
-    given = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    given, outputs = [tuple(x.shape[1:]) for x in model.inputs], model.output_shape[1:]
     if given != shapes:
         raise TrainingError(
             f"the model takes {', '.join(map(str, given))}, but a clip's features have shape "
-            f"{', '.join(map(str, shapes))}; build it with that input_shape"
+            f"{reads}; build it with that input_shape"
         )
-    if model.output_shape[1:] != (len(EMOTIONS),):
+    if outputs != (len(EMOTIONS),):
         raise TrainingError(
-            f"the model has outputs of shape {model.output_shape[1:]}, expected "
-            f"({len(EMOTIONS)},): one for each of {', '.join(EMOTIONS)}"
+            f"the model has outputs of shape {outputs}, expected ({len(EMOTIONS)},): one for each "
+            f"of {', '.join(EMOTIONS)}"
         )

@@ -6,7 +6,7 @@ import soundfile
 
 from sercore import inference as i
 from sercore.features import FeatureError, load_clip, mfcc
-from sercore.modelfile import ModelFileError, read_notes, save_model
+from sercore.modelfile import ModelFileError, read_model, save_model
 from sercore.results import MODELS, PROBABILITIES, RunName, read_predictions
 from tests.speech import TINY, tone, write_clip
 from tests.test_modelfile import recipe, trained  # noqa: F401 -- a fixture that each test needs
@@ -99,8 +99,8 @@ def test_one_path_will_do(clips):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_gives_the_published_probabilities(name, sample):
-    notes = read_notes(MODELS / f"{name}.keras")
-    run = RunName(profile=notes["facts"]["profile"], model=name, seed=notes["settings"]["seed"])
+    model = read_model(MODELS / f"{name}.keras")
+    run = RunName(profile=model.facts["profile"], model=name, seed=model.settings["seed"])
     published = read_predictions(run).set_index("path")
     paths = [path for path in published.index if (sample / path).exists()]
     assert len(paths) > 40

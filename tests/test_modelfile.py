@@ -12,7 +12,7 @@ import pytest
 
 from sercore.corpora import EMOTIONS
 from sercore.datasets import Standardizer
-from sercore.modelfile import ModelFileError, TrainedModel, read_model, read_notes, save_model
+from sercore.modelfile import ModelFileError, TrainedModel, read_model, save_model
 from sercore.models import RECIPES, Recipe
 from tests.speech import TINY
 
@@ -201,7 +201,7 @@ def with_metadata(file, change):
 def test_altered_notes_are_found(file):
     with_metadata(file, lambda own: own.update(notes=own["notes"].replace("1.5", "1.25")))
     with pytest.raises(ModelFileError, match="altered"):
-        read_notes(file)
+        read_model(file)
 
 
 def test_another_format_names_both(file):

@@ -23,6 +23,7 @@ import pandas as pd
 from filelock import FileLock
 
 from sercore.config import cache_dir, digest, runs_folder
+from sercore.datasets import Standardizer
 from sercore.store.files import sha256, write_whole
 
 _WEIGHTS, _HISTORY, _PREDICTIONS = "best.weights.h5", "history.csv", "predictions.csv"
@@ -31,12 +32,31 @@ _COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """What a finished run left: facts about it, its history, and its answers for the test clips."""
+class Run:
+    """A finished training run."""
 
+    name: str
+    folder: Path
+    settings: dict[str, Any]
+    """Everything that decides its numbers."""
     facts: dict[str, Any]
+    """What is known after training: epochs, best epoch, seconds, parameters, versions."""
     history: pd.DataFrame
+    """A row per epoch, from 1: loss and accuracy on the training clips, `val_loss` and
+    `val_accuracy` on the validation clips, `learning_rate`, `seconds`."""
     predictions: pd.DataFrame
+    """A row per test clip, as `training.predict` returns it."""
+
+    def model(self) -> keras.Model:
+        """Return the trained, uncompiled model with the weights of its best epoch."""
+        model = keras.models.model_from_json(json.dumps(self.facts["architecture"]))
+        model.load_weights(self.folder / _WEIGHTS)
+        return model
+
+    @property
+    def standardizers(self) -> tuple[Standardizer, ...]:
+        """The standardiser of each input, fitted on the training clips."""
+        return tuple(Standardizer.of(*values) for values in self.facts["standardizers"])
 
 
 @dataclass(frozen=True)
@@ -63,43 +83,46 @@ class RunFolder:
         """Whether a training was interrupted here and can go on."""
         return (self.path / _STATE).exists()
 
-    def read(self) -> FinishedRun | None:
+    def read(self) -> Run | None:
         """Return the finished run, or None if there is none that is whole."""
         try:
             done = json.loads((self.path / _DONE).read_text(encoding="utf-8"))
             whole = all(sha256(self.path / file) == is_ for file, is_ in done["files"].items())
-            if not whole or done["settings"] != _plain(self.settings):
+            if not whole or done["settings"] != json.loads(json.dumps(self.settings)):
                 return None
-            facts = dict(done["facts"])
-            history = pd.read_csv(self.path / _HISTORY, index_col="epoch")
-            return FinishedRun(facts, history, pd.read_csv(self.path / _PREDICTIONS))
+            return self._run(dict(done["facts"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # there is none, or a file of it is damaged: it is made again
 
-    def finish(self, model: keras.Model, run: FinishedRun) -> FinishedRun:
-        """Write a run, mark it as finished, and read it back."""
+    def finish(
+        self,
+        model: keras.Model,
+        *,
+        facts: dict[str, Any],
+        history: pd.DataFrame,
+        predictions: pd.DataFrame,
+    ) -> Run:
+        """Write what came out, mark the run as finished, and return it."""
         write_whole(self.path / _WEIGHTS, lambda path: model.save_weights(path))
-        history = run.history.to_csv(index_label="epoch", lineterminator="\n")
-        write_whole(self.path / _HISTORY, history)
-        predictions = run.predictions.to_csv(index=False, lineterminator="\n")
-        write_whole(self.path / _PREDICTIONS, predictions)
+        rows = history.to_csv(index_label="epoch", lineterminator="\n")
+        write_whole(self.path / _HISTORY, rows)
+        rows = predictions.to_csv(index=False, lineterminator="\n")
+        write_whole(self.path / _PREDICTIONS, rows)
         files = {name: sha256(self.path / name) for name in (_WEIGHTS, _HISTORY, _PREDICTIONS)}
-        facts = run.facts | {"architecture": json.loads(model.to_json())}
+        facts |= {"architecture": json.loads(model.to_json())}
         done = {"settings": self.settings, "facts": facts, "files": files}
         write_whole(self.path / _DONE, json.dumps(done, indent=1))
         (self.path / _STATE).unlink(missing_ok=True)
-        return self.read() or run
+        return self._run(facts)
+
+    def _run(self, facts: dict[str, Any]) -> Run:
+        history = pd.read_csv(self.path / _HISTORY, index_col="epoch")
+        predictions = pd.read_csv(self.path / _PREDICTIONS)
+        return Run(self.name, self.path, self.settings, facts, history, predictions)
 
     def state(self, say: Callable[[str], None]) -> TrainingState:
         """Return what was kept of a training that was interrupted here, or an empty state."""
         return TrainingState(self.path / _STATE, say)
-
-
-def load_model(folder: Path, facts: dict[str, Any]) -> keras.Model:
-    """Return the network of a finished run, uncompiled, with the weights of its best epoch."""
-    model = keras.models.model_from_json(json.dumps(facts["architecture"]))
-    model.load_weights(folder / _WEIGHTS)
-    return model
 
 
 def keep_retrained() -> None:
@@ -199,8 +222,3 @@ class TrainingState(keras.callbacks.Callback):
         if self._best is not None and self._best.best_weights is not None:
             return self._best.best_weights
         return [self._saved[f"best_{i}"] for i, _ in enumerate(self.model.get_weights())]
-
-
-def _plain(value: object) -> Any:
-    """Return a value as JSON gives it back."""
-    return json.loads(json.dumps(value))

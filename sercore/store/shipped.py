@@ -18,7 +18,7 @@ from sercore.results import (
     tables_digest,
 )
 from sercore.store.files import sha256
-from sercore.store.runs import FinishedRun, RunFolder
+from sercore.store.runs import RunFolder
 
 
 def take_shipped(
@@ -64,4 +64,4 @@ def take_shipped(
             return
         values = [(each.mean_, each.std_) for each in shipped.standardizers]
         facts = shipped.facts | {"standardizers": values, "shipped": sha256(file)}
-        folder.finish(shipped.model, FinishedRun(facts, history, table))
+        folder.finish(shipped.model, facts=facts, history=history, predictions=table)
