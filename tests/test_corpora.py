@@ -57,9 +57,10 @@ def test_known_names(name, speaker, sex, age, emotion, intensity, sentence):
         ("DC_a16.wav", "a has sentences 01 to 15"),
         ("DC_n31.wav", "n has sentences 01 to 30"),
         ("DC_su00.wav", "su has sentences 01 to 15"),
+        ("cremad/AudioWAV/DC_a01.wav", "DC_a01.wav does not follow CREMA-D's pattern SPEAKER_S"),
     ],
 )
-def test_bad_codes_name_the_file_and_the_alternatives(name, problem):
+def test_bad_names_are_told_the_alternatives(name, problem):
     with pytest.raises(LabelError, match=problem):
         parse(name)
 
@@ -72,7 +73,7 @@ def test_bad_codes_name_the_file_and_the_alternatives(name, problem):
         *("dc_a01.wav", "DC_A01.wav", "OA_back_angry.wav"),
         "03-01-05-01-02-01-\N{ARABIC-INDIC DIGIT ONE}\N{ARABIC-INDIC DIGIT TWO}.wav",
         "\N{FULLWIDTH LATIN CAPITAL LETTER D}C_a01.wav",
-        *("savee/a01.wav", "savee/XX/a01.wav", "savee/DC/z01.wav", "cremad/AudioWAV/DC_a01.wav"),
+        *("savee/a01.wav", "savee/XX/a01.wav", "savee/DC/z01.wav"),
     ],
 )
 def test_names_of_no_grammar_are_refused(name):
@@ -80,18 +81,12 @@ def test_names_of_no_grammar_are_refused(name):
         parse(name)
 
 
-def test_the_folder_decides_whose_grammar_is_meant():
-    assert parse("AudioWAV/DC_a01.wav").corpus == "savee"
-    with pytest.raises(LabelError, match="CREMA-D's pattern SPEAKER_SENTENCE"):
-        parse("cremad/AudioWAV/DC_a01.wav")
-
-
 @pytest.mark.parametrize(
     ("path", "meant"),
     [
         ("tess/OA_bite_neutral.wav", "OAF_bite_neutral.wav"),
         ("cremad/1040_ITH_SAD_X.wav", "1040_ITH_SAD_XX.wav"),
-        ("savee/DC_a01.WAV", "DC_a01.wav"),
+        ("AudioWAV/DC_a01.WAV", "DC_a01.wav"),
         ("savee/DC/a01.wav", "DC_a01.wav"),
         ("savee/DC/DC_a01.WAV", "DC_a01.wav"),
     ],
@@ -115,11 +110,6 @@ def test_counts_and_order_of_corpora_and_classes():
     assert counts == {"cremad": 7_442, "ravdess": 1_440, "tess": 2_800, "savee": 480}
     assert list(CORPORA) == ["cremad", "ravdess", "tess", "savee"]
     assert list(EMOTIONS) == sorted(EMOTIONS) and len(EMOTIONS) == 7
-
-
-def test_codes_that_a_name_needs_are_missed():
-    with pytest.raises(KeyError):
-        CORPORA["tess"].format({"speaker": "OAF", "emotion": "sad"})
 
 
 def codes_of(corpus):
@@ -167,10 +157,3 @@ def test_any_other_text_is_refused_with_the_pattern_expected(stem, name):
     assert corpus.grammar in str(error.value) or "bad " in str(error.value)
     with contextlib.suppress(LabelError):
         assert parse(stem).emotion in LABELS
-
-
-def test_real_sample_parses(sample):
-    names = list(sample.rglob("*.wav"))
-    assert len(names) == 382
-    found = {parse(path.relative_to(sample)).corpus for path in names}
-    assert found == {"cremad", "ravdess", "tess"}
