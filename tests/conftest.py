@@ -1,7 +1,6 @@
 """What every test shares: a cache of its own, the demo profile, and the data.
 
-The variables are set when pytest loads this file, before nbval starts a kernel, so that unit tests
-and notebooks use the same cache and the demo corpora are made once.
+The variables are set before nbval starts a kernel: unit tests and notebooks share one cache.
 """
 
 import os

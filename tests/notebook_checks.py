@@ -29,17 +29,19 @@ def tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def markdown(cells: list[NotebookNode]) -> str:
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
 def opening(notebook: NotebookNode) -> str:
     """The markdown before the first code cell."""
-    cells = takewhile(lambda cell: cell.cell_type != "code", notebook.cells)
-    return "\n\n".join(cell.source for cell in cells)
+    return markdown(list(takewhile(lambda cell: cell.cell_type != "code", notebook.cells)))
 
 
 def closing(notebook: NotebookNode) -> str:
     """The markdown after the last code cell that is not a Try it cell."""
-    told = (c for c in reversed(notebook.cells) if c.cell_type != "code" or "try-it" not in tags(c))
-    found = [cell.source for cell in takewhile(lambda cell: cell.cell_type != "code", told)]
-    return "\n\n".join(reversed(found))
+    told = [cell.cell_type == "code" and "try-it" not in tags(cell) for cell in notebook.cells]
+    return markdown(notebook.cells[len(told) - [*told[::-1], True].index(True) :])
 
 
 def bullets_below(text: str, phrase: str) -> list[str]:
@@ -85,12 +87,9 @@ def try_it_problems(notebook: NotebookNode) -> list[str]:
 
 
 def length_problems(notebook: NotebookNode) -> list[str]:
-    lengths = {n: len(c.source.splitlines()) for n, c in enumerate(code_cells(notebook), start=1)}
-    long = {number: length for number, length in lengths.items() if length > MAX_LINES}
-    problems = [f"code cell {n} has {length} lines, not {MAX_LINES}" for n, length in long.items()]
-    if len(lengths) > MAX_CODE_CELLS:
-        problems.append(f"{len(lengths)} code cells, more than {MAX_CODE_CELLS}")
-    return problems
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    long = [f"code cell {i} has {n} lines" for i, n in enumerate(lengths, 1) if n > MAX_LINES]
+    return long + [f"there are {len(lengths)} code cells"] * (len(lengths) > MAX_CODE_CELLS)
 
 
 def introduction_problems(notebook: NotebookNode) -> list[str]:
@@ -104,10 +103,10 @@ def introduction_problems(notebook: NotebookNode) -> list[str]:
 
 def link_problems(notebook: NotebookNode) -> list[str]:
     """A page of the course stands alone: links lead to chapters, within one, or to the web."""
-    pages = [markdown2html_mistune(c.source) for c in notebook.cells if c.cell_type == "markdown"]
-    links = [link for page in pages for link in re.findall(r"<a\s[^>]*href=[\"']([^\"']*)", page)]
+    page = markdown2html_mistune(markdown(notebook.cells))
     chapters = "|".join(re.escape(path.name) for path in NOTEBOOKS.glob("*.ipynb"))
     leads = re.compile(rf"https?://|#|({chapters})(#|$)")
+    links = re.findall(r"<a\s[^>]*href=[\"']([^\"']*)", page)
     return [f"a page of the course has no {link}" for link in links if not leads.match(link)]
 
 
