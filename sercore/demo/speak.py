@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Speaker:
         self._callback = _CALLBACK(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples: object, n_samples: int, _events: object) -> int:
+    def _receive(self, samples: Any, n_samples: int, _events: Any) -> int:
         if samples and n_samples > 0:
             self._chunks.append(ctypes.string_at(samples, 2 * n_samples))
         return 0
