@@ -1,19 +1,21 @@
 """Features computed by the workers of a cluster, with the call that computes them here."""
 
+import os
 import re
-import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
 import nbformat
+import numpy as np
 import pytest
 
-from sercore.course.runner import NOTEBOOKS
-from sercore.features import FeatureError, extract
+from sercore.features import KINDS, FeatureError, Kind, extract
 from sercore.manifest import article_view, build_manifest
 from tests.speech import TINY, tiny_corpus, tone, write_clip
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+CHAPTER = Path(__file__).parents[1] / "notebooks" / "04_preprocessing.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -27,59 +29,45 @@ def client():
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     return tiny_corpus(tmp_path / "data", clips=42)
 
 
-def workers_that_computed(client) -> list[bool]:
-    """Whether each worker has made the filters of its mel bands."""
-
-    def computed() -> bool:
-        features = sys.modules.get("sercore.features")
-        return features is not None and features._window_and_bands.cache_info().misses > 0
-
-    return list(client.run(computed).values())
-
-
-def store(clips, root, cache, monkeypatch) -> dict[str, bytes]:
-    monkeypatch.setenv("SER_CACHE", str(cache))
-    extract(clips, root, config=TINY, kind="mel", report=None)
-    (folder,) = (cache / "features").glob("spectral-*/")
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def test_the_workers_compute(client, root, monkeypatch):
+    who = Kind(compute=lambda clip, config: np.array([os.getpid()]), shape=lambda config: (1,))
+    monkeypatch.setitem(KINDS, "who", who)
+    clips = article_view(build_manifest(root))
+    with joblib.parallel_config(backend="dask"):
+        computed_by = extract(clips, root, config=TINY, kind="who", report=None)[:].ravel()
+    assert computed_by[0] == os.getpid()  # the first clip, before the others
+    assert set(computed_by[1:]) <= set(client.run(os.getpid).values())
 
 
 def test_two_workers_give_the_same_bytes(client, root, tmp_path, monkeypatch):
     clips = article_view(build_manifest(root))
-    here = store(clips, root, tmp_path / "here", monkeypatch)
-    assert workers_that_computed(client) == [False, False]
-    with joblib.parallel_config(backend="dask"):
-        there = store(clips, root, tmp_path / "there", monkeypatch)
-    assert workers_that_computed(client) == [True, True]
-    assert there == here
+    stores = []
+    for backend in ("threading", "dask"):
+        monkeypatch.setenv("SER_CACHE", str(tmp_path / backend))
+        with joblib.parallel_config(backend=backend):
+            extract(clips, root, config=TINY, kind="mel", report=None)
+        stores.append({file.name: file.read_bytes() for file in tmp_path.glob(f"{backend}/*/*/*")})
+    assert stores[0] == stores[1] and len(stores[0]) == 3
 
 
-def test_what_a_worker_finds_wrong_is_said_here(client, root, tmp_path, monkeypatch):
+def test_what_a_worker_finds_wrong_is_said_here(client, root):
     clips = article_view(build_manifest(root))
     write_clip(root / clips["path"][30], tone(123))
-    with (
-        joblib.parallel_config(backend="dask"),
-        pytest.raises(FeatureError, match=r"has changed.*build the manifest again"),
-    ):
-        store(clips, root, tmp_path / "there", monkeypatch)
+    with joblib.parallel_config(backend="dask"), pytest.raises(FeatureError, match="has changed"):
+        extract(clips, root, config=TINY, kind="mel", report=None)
 
 
-def test_chapter_4_runs_as_printed(client, root, tmp_path, monkeypatch):
-    notebook = nbformat.read(NOTEBOOKS / "04_preprocessing.ipynb", 4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+def test_chapter_4_runs_as_printed(client, root):
+    cells = nbformat.read(CHAPTER, 4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     (snippet,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
-    address = client.scheduler.address
     assert snippet.count("scheduler:8786") == 1
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    names = {
-        "clips": article_view(build_manifest(root)),
-        "workspace": SimpleNamespace(root=root),
-        "audio": TINY,
-        "extract": extract,
-    }
-    exec(snippet.replace("scheduler:8786", address), names)
+    names = {"clips": article_view(build_manifest(root)), "audio": TINY, "extract": extract}
+    names["workspace"] = SimpleNamespace(root=root)
+    exec(snippet.replace("scheduler:8786", client.scheduler.address), names)
     assert names["features"].shape == (42, 16, 32)
