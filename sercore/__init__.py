@@ -1,7 +1,7 @@
 """Helpers of the course on recognising emotion in speech.
 
 Each module has one job, and a module imports only from those that come earlier in the data's way;
-the order is in `tests/test_layers.py`. Importing the package itself imports none of them.
+the order is in `tests/test_house.py`. Importing the package itself imports none of them.
 """
 
 import os
