@@ -200,3 +200,13 @@ def test_index_gives_the_digest_that_trained_models_are_kept_under():
     digest = "b40fa3771044975d373eaf289f7656bfdfc78bcfd4e4646db59c126f660ddf0b"
     assert manifest_digest(without_calm(table)) == digest
     assert manifest_digest(without_calm(table[1:])) != digest
+
+
+def test_the_same_bytes_under_two_emotions_are_wrong_in_an_added_corpus(tmp_path):
+    for emotion in ("angry", "sad"):
+        write_clip(tmp_path / "mine" / emotion / "take1.wav", tone(300))
+    check = check_data(tmp_path)
+    assert check.wrong.startswith("2 with the same bytes")
+    assert "mine/sad/take1.wav" in check.text()
+    (tmp_path / "mine" / "sad" / "take1.wav").unlink()
+    assert check_data(tmp_path).wrong == ""

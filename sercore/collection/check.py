@@ -103,8 +103,16 @@ class Check:
     @property
     def wrong(self) -> str:
         """What is wrong in words, such as `"3 missing, 1 changed"`; empty if nothing is."""
-        numbers = self.files["status"].value_counts()
-        return ", ".join(f"{numbers[status]} {status}" for status in _WRONG if status in numbers)
+        numbers = self.files["status"].value_counts().to_dict()
+        words = [f"{numbers[status]} {status}" for status in _WRONG if status in numbers]
+        n = len(self._contradictions)
+        return ", ".join(words + [f"{n} with the {notes.CONFLICT}"] * bool(n))
+
+    @property
+    def _contradictions(self) -> pd.DataFrame:
+        """The clips of added corpora that are there under two emotions: one of them is wrong."""
+        added = ~self.files["corpus"].isin(CORPORA)
+        return self.files[added & self.files["detail"].str.startswith(notes.CONFLICT)]
 
     def text(self, *, shown: int | None = 3) -> str:
         """Return the table of counts and the names that stand out: `shown` of a kind, or all."""
@@ -114,6 +122,8 @@ class Check:
         for (corpus, status), group in self.files.groupby(["corpus", "status"], sort=False):
             if status != "found":
                 lines += ["", f"{corpus}, {len(group)} {status}:", *_names(group, shown)]
+        if len(odd := self._contradictions):
+            lines += ["", f"{len(odd)} clips contradict others:", *_names(odd, shown)]
         return "\n".join(lines + [""] * bool(self.remarks) + list(self.remarks))
 
 
