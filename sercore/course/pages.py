@@ -129,27 +129,22 @@ def _navigation(path: Path, chapters: list[Path]) -> str:
 
 def write_index(runs: list[ChapterRun], folder: Path, *, workspace: Workspace) -> Path:
     """Write the page that lists the chapters run so far and, once there are any, the scores."""
-    rows = "\n".join(_index_row(run, folder) for run in runs)
-    about = f"Data: {html.escape(str(workspace.root))}. Profile: {workspace.profile.name}."
-    parts = [f"<h1>Speech emotion recognition</h1><p>{about}</p>"]
-    if workspace.synthetic:
-        parts.append(f'<p class="note">{SYNTHETIC_NOTE}</p>')
-    parts.append(f'<table class="chapters">{rows}</table>')
+    name, about = "Speech emotion recognition", html.escape(str(workspace.root))
+    parts = [f"<h1>{name}</h1><p>Data: {about}. Profile: {workspace.profile.name}.</p>"]
+    parts += [f'<p class="note">{SYNTHETIC_NOTE}</p>'] * workspace.synthetic
+    parts += ['<table class="chapters">']
+    for run in runs:
+        pictures = sorted((folder / "figures").glob(f"{run.path.stem}-*.png"))
+        picture = f'<img src="figures/{pictures[0].name}" alt="">' if pictures else ""
+        link = f'<a href="{run.path.stem}.html">{html.escape(run.title)}</a>'
+        if run.failure:
+            link += f'<br><span class="failed">stopped in cell {run.failure.cell}</span>'
+        row = f'<td>{picture}</td><td>{link}</td><td class="time">{run.duration}</td>'
+        parts += [f"<tr>{row}</tr>"]
+    parts += ["</table>"]
     tables = [output.get("data", {}).get("text/html", "") for run in runs for output in run.scores]
-    if any(tables):
-        parts += ["<h2>Scores on the test set</h2>", *tables]
-    return write_whole(folder / "index.html", _page("Speech emotion recognition", "\n".join(parts)))
-
-
-def _index_row(run: ChapterRun, folder: Path) -> str:
-    name = run.path.stem
-    pictures = sorted((folder / "figures").glob(f"{name}-*.png"))
-    picture = f'<img src="figures/{pictures[0].name}" alt="">' if pictures else ""
-    failed = run.failure and f'<br><span class="failed">stopped in cell {run.failure.cell}</span>'
-    return (
-        f'<tr><td>{picture}</td><td><a href="{name}.html">{html.escape(run.title)}</a>'
-        f'{failed or ""}</td><td class="time">{run.duration}</td></tr>'
-    )
+    parts += ["<h2>Scores on the test set</h2>", *tables] * any(tables)
+    return write_whole(folder / "index.html", _page(name, "\n".join(parts)))
 
 
 def scores_text(runs: list[ChapterRun]) -> str:

@@ -34,7 +34,6 @@ from sercore.workspace import Workspace
 
 BUILD = REPOSITORY / "build" / "course"
 COURSE_DPI = 100
-
 Clock = Callable[[], float]
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
