@@ -4,9 +4,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 
 from sercore import evaluation, figures
+from sercore.article import article_figures
 from sercore.corpora import LABELS
+from sercore.course import pictures
+from sercore.manifest import article_view, build_manifest
+from sercore.models import RECIPES
+from sercore.results import ResultsError
+from tests.published import publish_made_up
 from tests.speech import TINY, predictions
 
 
@@ -16,29 +24,23 @@ def close_figures():
     plt.close("all")
 
 
+def words(labels) -> list[str]:
+    return [label.get_text() for label in labels]
+
+
 def test_every_label_and_model_has_a_colour_of_its_own():
     assert tuple(figures.EMOTION_COLOURS) == LABELS
-    assert len(set(figures.EMOTION_COLOURS.values())) == len(LABELS)
-    assert list(figures.MODEL_COLOURS) == list(figures.MODEL_TITLES)
+    for colours in (figures.EMOTION_COLOURS.values(), [r.colour for r in RECIPES.values()]):
+        assert len(set(colours)) == len(colours)
 
 
-def test_models_and_titles_name_the_same_models():
-    from sercore.models import RECIPES
-
-    assert list(RECIPES) == list(figures.MODEL_TITLES)
-
-
-def test_counts_draws_a_bar_per_class_with_its_number():
-    ax = figures.counts(pd.DataFrame({"emotion": ["anger", "anger", "fear"]}))
-    bars = zip(ax.get_yticklabels(), ax.patches, strict=True)
-    widths = {label.get_text(): bar.get_width() for label, bar in bars}
+@pytest.mark.parametrize("labels", [["anger", "anger", "fear"], ["anger", "anger", "fear", "calm"]])
+def test_counts_draws_a_bar_per_class_and_calm_where_it_occurs(labels):
+    ax = figures.counts(pd.DataFrame({"emotion": labels}))
+    bars = zip(words(ax.get_yticklabels()), ax.patches, strict=True)
+    widths = {label: bar.get_width() for label, bar in bars}
     assert widths["anger"] == 2 and widths["fear"] == 1 and widths["sadness"] == 0
-    assert "calm" not in widths
-
-
-def test_counts_draws_calm_where_it_occurs():
-    ax = figures.counts(pd.DataFrame({"emotion": ["calm"]}))
-    assert "calm" in [t.get_text() for t in ax.get_yticklabels()]
+    assert widths.get("calm") == (1 if "calm" in labels else None)
 
 
 def test_waveform_spans_the_clip_in_seconds():
@@ -58,16 +60,11 @@ def test_spectrogram_names_its_axes(rows, label):
     assert np.allclose(ax.collections[0].get_array().reshape(values.shape), values)
 
 
-def test_history_marks_the_kept_epoch():
-    table = pd.DataFrame(
-        {"loss": [3.0, 2, 1], "val_loss": [3.0, 1, 2]}, index=pd.Index([1, 2, 3], name="epoch")
-    )
-    ax = figures.history(table)
-    assert [line.get_label() for line in ax.lines] == [
-        "training clips",
-        "test clips",
-        "kept: epoch 2",
-    ]
+@pytest.mark.parametrize("valid", [{}, {"valid": "validation clips"}])
+def test_history_names_the_validation_set_and_marks_the_kept_epoch(valid):
+    ax = figures.history(pd.DataFrame({"loss": [3, 2, 1], "val_loss": [3, 1, 2]}), **valid)
+    names = ["training clips", valid.get("valid", "test clips"), "kept: epoch 1"]
+    assert [line.get_label() for line in ax.lines] == names
     assert list(ax.lines[1].get_ydata()) == [3, 1, 2]
 
 
@@ -84,25 +81,19 @@ def test_losses_draws_the_article_and_each_of_ours():
 
 def test_confusion_writes_counts_and_colours_shares():
     ax = figures.confusion(evaluation.confusion(predictions("aaf", "aff")))
-    texts = [int(text.get_text()) for text in ax.texts]
-    assert sum(texts) == 3
+    assert sum(int(word) for word in words(ax.texts)) == 3
     shares = ax.collections[0].get_array().reshape(7, 7)
     assert shares[0, 0] == 0.5 and shares[2, 2] == 1
 
 
-def test_comparison_draws_each_model_and_the_reference():
-    scores = evaluation.score_table(
-        {"cnn_mel": predictions("aa", "ad"), "rules": predictions("a", "a")}
-    )
-    ax = figures.comparison(scores, reference=evaluation.article_figures()["accuracy"])
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["CNN on mel", "rules"]
-    points = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
-    assert points == [50.0, 100.0]
-
-
-def test_class_scores_draws_seven_bars_per_model():
-    tables = {"cnn_mel": evaluation.per_class(predictions("aa", "ad"))}
-    assert len(figures.class_scores(tables | {"x": tables["cnn_mel"]}).patches) == 14
+def test_comparison_draws_each_model_and_the_reference_where_there_is_one():
+    tables = {"cnn_mel": predictions("aa", "ad"), "rules": predictions("a", "a")}
+    reference = article_figures()["accuracy"]
+    ax = figures.comparison(evaluation.score_table(tables), reference=reference)
+    assert words(ax.get_yticklabels()) == ["CNN on mel", "rules"]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == [50, 100]
+    (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
+    assert np.isnan(diamonds.get_xdata()).tolist() == [False, True]
 
 
 def test_functions_draw_on_the_axes_they_are_given():
@@ -116,3 +107,36 @@ def test_style_takes_its_resolution_from_the_variable(monkeypatch):
     monkeypatch.setenv("SER_DPI", "72")
     figures.use_style()
     assert plt.rcParams["figure.dpi"] == 72
+
+
+def test_the_pictures_of_results_show_every_model(tmp_path):
+    publish_made_up(tmp_path)
+    drawn = {name: figure.axes for name, figure in pictures.result_pictures(tmp_path)}
+    names = ["comparison", "curves", "per_class", "per_corpus"]
+    assert list(drawn) == names + [f"confusion_{model}" for model in RECIPES]
+    assert len(drawn["comparison"][0].get_yticklabels()) == 2 * len(RECIPES)
+    titles = [recipe.title for recipe in RECIPES.values()]
+    assert [ax.get_title() for ax in drawn["curves"][: len(RECIPES)]] == titles
+    assert words(drawn["per_class"][0].get_legend().get_texts()) == titles
+    assert len(drawn["per_corpus"][0].patches) == 4 * len(RECIPES)
+    assert sum(int(word) for word in words(drawn["confusion_cnn_mel"][0].texts)) == 10
+
+
+def test_before_a_run_at_the_articles_settings_only_the_comparison_is_drawn(tmp_path):
+    publish_made_up(tmp_path, profiles=("laptop",), models=["cnn_mel"])
+    (file,) = pictures.draw(pictures.result_pictures(tmp_path), tmp_path)
+    assert file == tmp_path / "comparison.png"
+    image = imread(file)
+    assert image.shape == (504, 1080, 4)
+    colour = to_rgb(RECIPES["cnn_mel"].colour)  # that of the dots
+    assert np.isclose(image[..., :3], colour, atol=0.004).all(axis=-1).any()
+
+
+def test_the_pictures_of_clips_show_one_speaker_and_every_label(sample):
+    clips = article_view(build_manifest(sample))
+    drawn = {name: figure.axes for name, figure in pictures.clip_pictures(clips, sample)}
+    assert list(drawn) == ["class_counts", "waveforms", "mel_spectrograms", "mfcc"]
+    for name in ("waveforms", "mel_spectrograms", "mfcc"):
+        assert [ax.get_title() for ax in drawn[name][:8]] == list(LABELS)
+    with pytest.raises(ResultsError, match="no clip of .*`python -m sercore check`"):
+        pictures.examples(clips[clips["corpus"] == "tess"])

@@ -45,7 +45,7 @@ class Protocol:
     figures: Path
     """Folder of results, predictions and histories."""
     models: Path | None = None
-    """Folder of the models to ship. Without one, the README and the pictures stay as they are."""
+    """Folder of the models to ship. Without one, none is, and the pictures stay as they are."""
     recipe: Callable[[str], Recipe] = recipe_named
     """Gives the recipe of a model."""
 
@@ -79,9 +79,13 @@ def publish(
     seeds: Sequence[int],
     protocol: Protocol = PROTOCOLS["course"],
     readme: Path = README,
+    figures: Path = FIGURES,
     report: Callable[[str], object] = print,
 ) -> None:
-    """Train runs, or take them from the cache, and publish each as it ends."""
+    """Train runs, or take them from the cache, and publish each as it ends.
+
+    The README tells of all tables in `figures`, whatever the protocol.
+    """
     parts_of(readme)  # a README without its marks is noticed before hours of training
     everything, root, profile = publishable_clips(workspace), workspace.root, workspace.profile
     clips, splitter = without_calm(everything), protocol.splitter
@@ -90,12 +94,12 @@ def publish(
         recipe, options = protocol.recipe(name.model), {"seed": name.seed, "report": report}
         run = train_recipe(recipe, clips, root, profile=profile, splitter=splitter, **options)
         row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
+        write_readme(readme, figures)
         if protocol.models:
-            draw(result_pictures(protocol.figures), protocol.figures)
-            write_readme(readme, protocol.figures)
+            draw(result_pictures(figures), figures)
         report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
     if protocol.models:
-        draw(clip_pictures(everything, root), protocol.figures)
+        draw(clip_pictures(everything, root), figures)
 
 
 def publishable_clips(workspace: Workspace) -> pd.DataFrame:

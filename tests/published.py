@@ -1,0 +1,69 @@
+"""Made-up runs for tests of what is published, and the clips that were published."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sercore.collection import checksums
+from sercore.config import PROFILES
+from sercore.corpora import CORPORA, EMOTIONS, parse
+from sercore.course.model_cards import VERSIONS
+from sercore.course.publishing import Protocol, publish_run
+from sercore.models import RECIPES
+from sercore.results import HISTORY, PROBABILITIES, RunName, with_labels
+from sercore.splits import random_split
+from sercore.training import Run
+
+PATHS = [f"savee/ALL/DC_{code}01.wav" for code in ("a", "d", "f", "h", "n", "sa", "su")]
+PATHS += ["cremad/AudioWAV/1001_DFA_ANG_XX.wav", "tess/OAF_angry/OAF_back_angry.wav"]
+PATHS += ["ravdess/Actor_24/03-01-08-02-01-01-24.wav"]
+
+
+@cache
+def article_clips() -> pd.DataFrame:
+    """The 11,970 published clips that are not calm, in the manifest's order."""
+    paths = sorted(path for name in CORPORA for path, _ in checksums.published(name).values())
+    table = pd.DataFrame({"path": paths, "emotion": [parse(path).emotion for path in paths]})
+    table["corpus"] = table["path"].str.split("/").str[0]
+    return table[table["emotion"] != "calm"].reset_index(drop=True)
+
+
+def predictions(right: int = 7) -> pd.DataFrame:
+    """Ten clips of all corpora; the first of them, `right` in number, are predicted right."""
+    emotions = [parse(path).emotion for path in PATHS]
+    answers = [EMOTIONS.index(emotion) + (i >= right) for i, emotion in enumerate(emotions)]
+    table = pd.DataFrame(0.1 + 0.3 * np.eye(8)[answers, :7], columns=list(PROBABILITIES))
+    return with_labels(table.assign(clip=PATHS, truth=emotions))
+
+
+def history() -> pd.DataFrame:
+    """Three epochs, of which the second is the best."""
+    table = pd.DataFrame({column: [0.9, 0.6, 0.7] for column in HISTORY}, index=[1, 2, 3])
+    return table.assign(learning_rate=1e-3, seconds=10.4).rename_axis("epoch")
+
+
+class MadeUpRun(Run):
+    """A run of one of `RECIPES` that was never trained."""
+
+    def __init__(self, model: str, right: int = 7) -> None:
+        kinds = list(RECIPES[model].kinds)
+        facts = {"epochs": 3, "best_epoch": 2, "seconds": 31.2, "parameters": 1234}
+        facts |= {"standardizers": [[0, 1]] * len(kinds), "versions": dict.fromkeys(VERSIONS, "1")}
+        super().__init__(model, Path(), {"kinds": kinds}, facts, history(), predictions(right))
+
+    def model(self):
+        """A new network of the article's size."""
+        audio = PROFILES["article"].audio
+        shapes = [(audio.n_mels, audio.n_frames, 1) for _ in self.settings["kinds"]]
+        return RECIPES[self.name].build(*shapes, len(EMOTIONS))
+
+
+def publish_made_up(folder: Path, *, profiles=("article", "laptop"), seeds=(0, 1), models=None):
+    """Publish runs into a folder: the first model is right on 6 of 10 clips, the next on 7, …"""
+    protocol = Protocol(title="made up", splitter=random_split, figures=folder)
+    for i, model in enumerate(models or RECIPES):
+        for name in (RunName(profile=p, model=model, seed=s) for p in profiles for s in seeds):
+            audio = PROFILES[name.profile].audio
+            publish_run(MadeUpRun(model, 6 + i), name, audio=audio, n_clips=50, protocol=protocol)
