@@ -33,7 +33,7 @@ def made_from() -> str:
     import tomllib  # New in Python 3.11: here, so that an older one gets as far as main's message.
 
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    copied = sum(tools["setuptools"]["data-files"].values(), [])
+    copied: list[str] = sum(tools["setuptools"]["data-files"].values(), [])
     names = ["requirements.txt", "pyproject.toml", "setup.py", *copied]
     sums = [f"{hashlib.sha256((ROOT / name).read_bytes()).hexdigest()} {name}" for name in names]
     return "\n".join([sys.version, str(ROOT), *sums, ""])

@@ -169,7 +169,7 @@ def make_dataset(
         seeds = tf.data.Dataset.counter(epochs.start * per_epoch).map(
             lambda step: tf.stack([tf.constant(seed, tf.int64), step])
         )
-        data = tf.data.Dataset.zip(data, seeds).map(lambda pair, own: augment(*pair, own))
+        data = tf.data.Dataset.zip(data, seeds).map(lambda xy, own: augment(xy[0], xy[1], own))
     # There is nothing to tune, and TensorFlow's tuner makes the end of a pass wait: it sleeps
     # twice as long each time, and the iterator is often not let go before it wakes.
     untuned = tf.data.Options()

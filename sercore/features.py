@@ -31,8 +31,10 @@ def load_clip(path: str | Path | BinaryIO, *, config: AudioConfig) -> np.ndarray
 
 def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     """Return the power in each mel band and frame, of shape (n_mels, n_frames) (chapter 3)."""
-    sizes = {"n_fft": config.n_fft, "hop_length": config.hop_length, "n_mels": config.n_mels}
-    return librosa.feature.melspectrogram(y=clip, sr=config.sample_rate, **sizes)
+    n_fft, hop = config.n_fft, config.hop_length
+    return librosa.feature.melspectrogram(
+        y=clip, sr=config.sample_rate, n_fft=n_fft, hop_length=hop, n_mels=config.n_mels
+    )
 
 
 def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
@@ -44,7 +46,8 @@ def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 
 
 def _decibels(power: np.ndarray, *, config: AudioConfig) -> np.ndarray:
-    return librosa.power_to_db(power, ref=np.min if config.mel_ref == "min" else config.mel_ref)
+    ref: Any = np.min if config.mel_ref == "min" else config.mel_ref
+    return librosa.power_to_db(power, ref=ref)
 
 
 def mfcc(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:

@@ -6,6 +6,7 @@ It returns the axes that it drew on.
 from __future__ import annotations
 
 from itertools import cycle
+from typing import Any
 
 import librosa
 import matplotlib.pyplot as plt
@@ -154,7 +155,7 @@ def history(
     best = table["val_loss"].idxmin()
     ax.axvline(best, color="0.4", linestyle=":", label=f"kept: epoch {best}")
     ax.set(xlabel="epoch", ylabel=measure)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params("x", integer=True)
     ax.legend()
     return ax
 
@@ -174,7 +175,7 @@ def losses(
     # Dots alone, and on top, so that a line below them can still be seen.
     ax.plot(article.index, article["loss"], "o", color="0.15", ms=3, label="article")
     ax.set(title=title, xlabel="epoch", ylabel="training loss")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params("x", integer=True)
     ax.legend()
     return ax
 
@@ -239,7 +240,7 @@ _Row = tuple[str, str, pd.DataFrame]  # a model, its title and the scores of its
 
 
 def _dots(
-    ax: Axes, rows: list[_Row], reference: pd.Series | None, *, margin: float, **style: float
+    ax: Axes, rows: list[_Row], reference: pd.Series | None, *, margin: float, **style: Any
 ) -> None:
     """Draw a dot with its interval for each run, and the article's figure as a diamond."""
     for y, (model, _, table) in enumerate(rows):

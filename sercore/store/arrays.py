@@ -40,7 +40,7 @@ Shape = tuple[int | None, ...]
 Arrays = np.ndarray | list[np.ndarray]
 Row = dict[str, tuple[np.ndarray, int]]  # of one clip, by kind: an array and its length
 Index = dict[str, dict[str, int]]  # by the SHA-256 of a clip: the length of each kind
-Report = Callable[[str], None] | None
+Report = Callable[[str], object] | None
 
 
 class FeatureError(SercoreError, ValueError):
@@ -107,7 +107,7 @@ class ArrayStore:
         """Return at which byte of its file each row starts, and where the last one ends."""
         *frame, last = self.shapes[kind]
         frames = np.cumsum([0, *(last or row[kind] for row in index.values())])
-        return (frames * math.prod(frame) * np.dtype(self.dtype).itemsize).tolist()
+        return (frames * math.prod(n or 1 for n in frame) * np.dtype(self.dtype).itemsize).tolist()
 
     def _index(self) -> Index:
         """Return the rows that are there: none, if anything is damaged or not of this store."""
@@ -169,7 +169,8 @@ class ArrayStore:
 
     def _arrays(self, kind: str, index: Index) -> Arrays:
         """Map the arrays of a kind, read-only."""
-        shape, starts = self.shapes[kind], self._starts(kind, index)
+        shape: tuple[Any, ...] = self.shapes[kind]
+        starts = self._starts(kind, index)
         if not index:  # an empty file cannot be mapped
             return np.empty((0, *(n or 0 for n in shape)), self.dtype)
         flat = np.memmap(self._file(kind), np.uint8, "r", shape=(starts[-1],))

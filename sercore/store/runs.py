@@ -118,7 +118,7 @@ class RunFolder:
         predictions = pd.read_csv(self.path / _PREDICTIONS)
         return Run(self.name, self.path, self.settings, facts, history, predictions)
 
-    def state(self, say: Callable[[str], None]) -> TrainingState:
+    def state(self, say: Callable[[str], object]) -> TrainingState:
         """Return what was kept of a training that was interrupted here, or an empty state."""
         return TrainingState(self.path / _STATE, say)
 
@@ -146,14 +146,14 @@ class TrainingState(keras.callbacks.Callback):
     replayed to them. `keras.callbacks.BackupAndRestore` keeps no callback's memory.
     """
 
-    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, say: Callable[[str], object]) -> None:
         super().__init__()
         self.path, self.say = path, say
         self.history: list[dict[str, float]] = []
         self.stopped = False
         self._saved: dict[str, np.ndarray] = {}
         self._others: Sequence[keras.callbacks.Callback] = ()
-        self._best: keras.callbacks.EarlyStopping | None = None
+        self._best: Any = None  # the early stopping
 
     def attach(
         self, model: keras.Model, stop: keras.callbacks.EarlyStopping, *others: Any
@@ -206,7 +206,9 @@ class TrainingState(keras.callbacks.Callback):
         self.history.append(row | {"learning_rate": self._rate, "seconds": seconds})
         self.stopped = bool(self.model.stop_training)
         notes = json.dumps({"history": self.history, "stopped": self.stopped})
-        arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(self._variables())}
+        arrays: dict[str, Any] = {
+            f"variable_{i}": np.asarray(v) for i, v in enumerate(self._variables())
+        }
         arrays |= {f"best_{i}": array for i, array in enumerate(self.best_weights())}
         write_whole(self.path, lambda path: np.savez(path, notes=np.array(notes), **arrays))
         self.say(
