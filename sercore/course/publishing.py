@@ -91,8 +91,10 @@ def publish(
     clips, splitter = without_calm(everything), protocol.splitter
     for name in (RunName(profile=profile.name, model=m, seed=s) for s in seeds for m in models):
         report(f"{name}")
-        recipe, options = protocol.recipe(name.model), {"seed": name.seed, "report": report}
-        run = train_recipe(recipe, clips, root, profile=profile, splitter=splitter, **options)
+        recipe, seed = protocol.recipe(name.model), name.seed
+        run = train_recipe(
+            recipe, clips, root, profile=profile, seed=seed, splitter=splitter, report=report
+        )
         row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
         write_readme(readme, figures)
         if protocol.models:
