@@ -3,6 +3,7 @@
 import re
 import textwrap
 
+import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
@@ -10,7 +11,6 @@ from speech import TINY, tiny_corpus, tone, write_clip
 
 from sercore.config import PROFILES, REPOSITORY, Profile, TrainConfig
 from sercore.corpora import CORPORA
-from sercore.course.notebooks import notebook_text
 from sercore.course.runner import run_course
 from sercore.features import KINDS, extract
 from sercore.manifest import build_manifest, clean_view
@@ -68,7 +68,7 @@ def test_a_chapter_is_added(tmp_path):
     workspace = Workspace(root=root, profile=PROFILES["demo"], synthetic=False)
     notebook = new_notebook(cells=[new_code_cell(block("Add a chapter"))])
     name = re.search(r"notebooks/(\w+\.ipynb)", SECTIONS["Add a chapter"])[1]
-    (tmp_path / name).write_text(notebook_text(notebook))
+    nbformat.write(notebook, tmp_path / name)
     run_course(workspace, tmp_path, build=tmp_path / "build")
     page = (tmp_path / "build" / name).with_suffix(".html")
     assert "SAVEE" in page.read_text(encoding="utf-8")
