@@ -15,8 +15,6 @@ from pathlib import Path
 
 import platformdirs
 
-DTYPES = ("float16", "float32")
-
 
 class SercoreError(Exception):
     """Whatever the course refuses: the message says what is wrong and what to do next."""
@@ -71,24 +69,17 @@ class AudioConfig:
     def __post_init__(self) -> None:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc"):
             _positive_int(name, getattr(self, name))
-        _require(
-            self.seconds > 0 and math.isfinite(self.seconds),
-            f"seconds must be positive and finite, not {self.seconds!r}",
-        )
+        _require(0 < self.seconds < math.inf, f"seconds must be positive, not {self.seconds!r}")
         _require(
             self.n_mfcc <= self.n_mels,
             f"n_mfcc={self.n_mfcc} is more than n_mels={self.n_mels}: a DCT of {self.n_mels} "
             f"bands has only {self.n_mels} coefficients; lower n_mfcc or raise n_mels",
         )
-        reference_ok = self.mel_ref == "min" or (
-            isinstance(self.mel_ref, (int, float))
-            and self.mel_ref > 0
-            and math.isfinite(self.mel_ref)
-        )
-        _require(reference_ok, f"mel_ref must be a positive power or 'min', not {self.mel_ref!r}")
-        _require(
-            self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}"
-        )
+        number = isinstance(self.mel_ref, int | float) and 0 < self.mel_ref < math.inf
+        known = number or self.mel_ref == "min"
+        _require(known, f"mel_ref must be a positive power or 'min', not {self.mel_ref!r}")
+        types = ("float16", "float32")
+        _require(self.dtype in types, f"dtype must be float16 or float32, not {self.dtype!r}")
 
     @property
     def n_samples(self) -> int:

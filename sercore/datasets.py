@@ -44,10 +44,9 @@ class Standardizer:
         return standardizer
 
     def fit(self, features: Features, positions: np.ndarray) -> Standardizer:
-        """Learn mean and standard deviation from the clips at some positions, and return itself.
+        """Learn mean and standard deviation from the clips at some positions: the training clips.
 
-        Pass the training clips and no others. No clips, or clips whose cells are all equal, are a
-        `DataError`.
+        Returns itself. No clips, or clips whose cells are all equal, are a `DataError`.
         """
         if len(positions) == 0:
             raise DataError("a Standardizer needs at least one training clip")
@@ -192,22 +191,16 @@ def make_datasets(
     Only training batches are shuffled (if `training.shuffle` says so, by `seed`) and augmented.
     """
     standardizers = tuple(Standardizer().fit(kind, split.train) for kind in as_inputs(features))
+    common = {"standardizers": standardizers, "batch_size": training.batch_size}
     train = make_dataset(
         features,
         labels,
         split.train,
-        standardizers=standardizers,
-        batch_size=training.batch_size,
         shuffle=training.shuffle,
         seed=seed,
         epochs=epochs,
         augment=augment,
+        **common,
     )
-    valid = make_dataset(
-        features,
-        labels,
-        split.valid,
-        standardizers=standardizers,
-        batch_size=training.batch_size,
-    )
+    valid = make_dataset(features, labels, split.valid, **common)
     return train, valid, standardizers

@@ -15,7 +15,7 @@ import re
 import tempfile
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,8 @@ from sercore.features import KINDS
 from sercore.models import ModelError, graph, recipe_named
 from sercore.store.files import write_whole
 
-FORMAT = 2
-"""Raised whenever a file of before cannot be read any more."""
-
-MAX_BYTES = 100_000_000
-"""No model of the course comes near: a file that claims to unpack to more is refused."""
-
+FORMAT = 2  # raised whenever a file of before cannot be read any more
+_MAX_BYTES = 100_000_000  # unpacked; no model of the course comes near
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _OWN = "sercore"  # key in the metadata, which Keras leaves alone
 # RuntimeError: an encrypted member, or JSON nested too deeply.
@@ -99,15 +95,10 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
         )
     # Without an optimiser, whose state would triple the file.
     network.set_weights(trained.model.get_weights())
-    notes = {
-        "name": trained.name,
-        "kinds": list(trained.kinds),
-        "audio": asdict(trained.audio),
-        "standardizers": [[each.mean_, each.std_] for each in trained.standardizers],
-        "labels": list(trained.labels),
-        "settings": trained.settings,
-        "facts": trained.facts,
-    }
+    notes = {key: value for key, value in vars(trained).items() if key != "model"}
+    notes |= {"kinds": list(trained.kinds), "labels": list(trained.labels)}
+    notes["audio"] = asdict(trained.audio)
+    notes["standardizers"] = [[each.mean_, each.std_] for each in trained.standardizers]
     _check_notes(notes)
     return write_whole(path, lambda draft: _write(draft, network, json.dumps(notes)))
 
@@ -152,8 +143,8 @@ def _open(path: Path) -> tuple[dict[str, Any], bytes]:
     """Return what a file says of itself, and its weights, after the checks of the archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise ModelFileError(f"{path.name} claims to hold more than {MAX_BYTES:,} bytes")
+            if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+                raise ModelFileError(f"{path.name} claims to hold more than {_MAX_BYTES:,} bytes")
             parts = {name: archive.read(name) for name in (_CONFIG, _METADATA, _WEIGHTS)}
             foreign = sorted(set(archive.namelist()) - set(parts))
         own = json.loads(parts[_METADATA]).get(_OWN)
@@ -201,7 +192,7 @@ def _network(name: str, kinds: list[str] | tuple[str, ...], audio: AudioConfig) 
 
 def _check_notes(notes: dict[str, Any]) -> None:
     """Raise `ModelFileError` if the notes do not hold what a `TrainedModel` needs."""
-    expected = {"name", "kinds", "audio", "standardizers", "labels", "settings", "facts"}
+    expected = {field.name for field in fields(TrainedModel)} - {"model"}
     if set(notes) != expected:
         raise ModelFileError(f"its notes hold {sorted(notes)}, expected {sorted(expected)}")
     if notes["labels"] != list(EMOTIONS):

@@ -13,11 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sercore.config import SercoreError, TrainConfig
+from sercore.store.arrays import Shape
 
 if TYPE_CHECKING:
     import keras
-
-Shape = tuple[int | None, ...]
 
 
 class ModelError(SercoreError, ValueError):

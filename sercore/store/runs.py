@@ -11,8 +11,7 @@ import json
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,10 @@ class RunFolder:
         """Where the run lies: while retraining, in a fresh place (`config.runs_folder`)."""
         return runs_folder() / f"{self.name}-{digest(self.settings)}"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder."""
+    def locked(self) -> FileLock:
+        """Return a lock that keeps other processes out of the folder."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"):
-            yield
+        return FileLock(f"{self.path}.lock")
 
     @property
     def begun(self) -> bool:
