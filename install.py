@@ -114,8 +114,8 @@ def renew(stamp: str) -> None:
             raise
         return
     build(new, stamp)
-    if VENV.exists() and not VENV.is_symlink():
-        VENV.rename(ASIDE)
+    if os.path.lexists(VENV) and (os.name == "nt" or not VENV.is_symlink()):
+        VENV.rename(ASIDE)  # A link does not replace a folder; on Windows, not even a link.
     os.replace(link, VENV)
 
 
