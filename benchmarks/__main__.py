@@ -6,18 +6,22 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow
 
+import psutil
 from joblib import cpu_count
 
 from benchmarks.measure import table
 from benchmarks.rows import PARTS, Sizes
-from sercore.manifest import ManifestError, article_view, build_manifest, without_calm
-from sercore.workspace import NoDataError, open_workspace
+from sercore.config import SercoreError
+from sercore.manifest import article_view, build_manifest, without_calm
+from sercore.store.files import write_whole
+from sercore.workspace import open_workspace
 
 RESULTS = Path(__file__).with_name("results.md")
 _VERSIONS = ("numpy", "scipy", "librosa", "soxr", "soundfile", "joblib", "tensorflow", "keras")
@@ -27,26 +31,22 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", help="folder of the corpora (default: the demo corpora)")
-    some, many = _at_least(1), _at_least(20)  # many are split 80:20
-    parser.add_argument("--rounds", type=some, default=5, help="rounds after the warm-up")
-    parser.add_argument("--clips", type=many, default=1_100, help="clips extracted in each round")
-    parser.add_argument("--memory", type=many, default=2_000, help="clips whose memory is measured")
-    parser.add_argument("--single", type=some, default=100, help="clips predicted one by one")
-    parser.add_argument("--folder", type=some, default=60, help="clips of a predicted folder")
-    parser.add_argument(
-        "--growth",
-        type=many,
-        nargs="+",
-        default=[1_000, 12_000],
-        metavar="N",
-        help="numbers of clips for which time and memory are compared",
-    )
+    sizes = {
+        "rounds": (1, "rounds after the warm-up"),
+        "clips": (20, "clips extracted in each round"),
+        "memory": (20, "clips whose memory is measured; ours with twice as many too"),
+        "single": (1, "clips predicted one by one"),
+        "folder": (1, "clips of a folder that is predicted at once"),
+        "growth": (20, "numbers of clips for which time and memory are compared"),
+    }
+    for name, (least, text) in sizes.items():
+        default = getattr(Sizes(), name)
+        several = {"nargs": "+", "metavar": "N"} if name == "growth" else {}
+        kind = partial(_at_least, least)
+        parser.add_argument(f"--{name}", type=kind, default=default, help=text, **several)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help=f"where the table is kept (default: {RESULTS.name}, if no part is left out)",
-    )
+    kept = f"where the table is kept (default: {RESULTS.name}, if no part is left out)"
+    parser.add_argument("--output", type=Path, help=kept)
     chosen = parser.parse_args(arguments)
     if chosen.output is None and set(chosen.parts) == set(PARTS):
         chosen.output = RESULTS
@@ -55,27 +55,21 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return int(text)
-
-    return number
+def _at_least(least: int, text: str) -> int:
+    if int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    return int(text)
 
 
 def machine() -> str:
     """Say on what the figures were had."""
-    name = platform.processor() or platform.machine()
-    gigabytes = ""
-    if platform.system() == "Linux":
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        gigabytes = f", {size / 1e9:.0f} GB"
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
+    gigabytes = psutil.virtual_memory().total / 1e9
     versions = ", ".join(f"{package} {version(package)}" for package in _VERSIONS)
     return (
-        f"{cpu_count()} cores ({name}){gigabytes}, {platform.system()}; "
+        f"{cpu_count()} cores ({name}), {gigabytes:.0f} GB, {platform.system()}; "
         f"Python {platform.python_version()}, {versions}"
     )
 
@@ -86,17 +80,11 @@ def main() -> None:
     try:
         workspace = open_workspace(chosen.data)
         clips = without_calm(article_view(build_manifest(workspace.root)))
-    except (NoDataError, ManifestError) as error:
+    except SercoreError as error:
         sys.exit(str(error))
     clips = clips.sample(frac=1, random_state=0).reset_index(drop=True)  # of all corpora
-    sizes = Sizes(
-        rounds=chosen.rounds,
-        clips=chosen.clips,
-        memory=chosen.memory,
-        single=chosen.single,
-        folder=chosen.folder,
-        growth=tuple(chosen.growth),
-    ).within(len(clips))
+    asked = {each.name: getattr(chosen, each.name) for each in fields(Sizes)}
+    sizes = Sizes(**asked).within(len(clips))
     kind = "demo clips, which are synthetic" if workspace.synthetic else "real clips"
     rows = []
     for part in chosen.parts:
@@ -112,7 +100,7 @@ def main() -> None:
     )
     print(f"\n{text}")
     if chosen.output:
-        chosen.output.write_text(text, encoding="utf-8")
+        write_whole(chosen.output, text)
     else:
         print("Not kept, since parts were left out; --output FILE keeps it.")
 

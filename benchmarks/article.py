@@ -36,10 +36,7 @@ KINDS = {"mel": mel, "mfcc": mfcc}
 
 def features(paths: Iterable[Path], kind: str) -> np.ndarray:
     """Compute one kind of features for all clips: a list, then an array."""
-    rows = []
-    for path in paths:
-        rows.append(KINDS[kind](path))
-    return np.array(rows)
+    return np.array([KINDS[kind](path) for path in paths])
 
 
 def datasets(array: np.ndarray, labels: np.ndarray) -> tuple:

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that one way took, round by round.
-
-    Examples
-    --------
-    >>> Times((2.0, 1.0, 4.0)).median
-    2.0
-    """
+    """Seconds that one way took, round by round."""
 
     seconds: tuple[float, ...]
 
@@ -27,8 +21,11 @@ class Times:
 
     def __add__(self, other: Times) -> Times:
         """Two things done one after the other, round by round."""
-        pairs = zip(self.seconds, other.seconds, strict=True)
-        return Times(tuple(mine + its for mine, its in pairs))
+        return Times(tuple(a + b for a, b in zip(self.seconds, other.seconds, strict=True)))
+
+    def __truediv__(self, n: int) -> Times:
+        """One of `n` equal parts."""
+        return Times(tuple(seconds / n for seconds in self.seconds))
 
     def __str__(self) -> str:
         low, high = min(self.seconds), max(self.seconds)
@@ -38,8 +35,6 @@ class Times:
 def duration(seconds: float) -> str:
     """Write seconds with three digits and a unit.
 
-    Examples
-    --------
     >>> duration(0.01234), duration(3.456), duration(123.4)
     ('12.3 ms', '3.46 s', '123 s')
     """
@@ -59,24 +54,11 @@ def alternate(
     *,
     after: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[dict[str, float], dict[str, Times]]:
+) -> dict[str, Times]:
     """Time each way once a round, one after the other, so that a slow minute hits all of them.
 
-    Parameters
-    ----------
-    ways : mapping from name to callable
-    rounds : int
-        Rounds after the warm-up.
-    after : callable
-        Called after each way, off the clock, to clear away what it left.
-    clock : callable
-        Returns seconds.
-
-    Returns
-    -------
-    warm_up : dict from name to float
-        Seconds of the first call of each, which counts for nothing.
-    times : dict from name to Times
+    A round before the first one warms up and does not count. `after` is called after each way, off
+    the clock, to clear away what it left.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
@@ -85,54 +67,41 @@ def alternate(
             way()
             seconds[name].append(clock() - started)
             after()
-    warm_up = {name: found[0] for name, found in seconds.items()}
-    return warm_up, {name: Times(tuple(found[1:])) for name, found in seconds.items()}
+    return {name: Times(tuple(found[1:])) for name, found in seconds.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
-    """A line of the table.
-
-    Attributes
-    ----------
-    what : str
-        What was done, and with how many clips.
-    theirs, ours : str
-        What each way took.
-    found : str
-        The figure that the bound is about.
-    bound : str
-    met : bool or None
-        None where there is no bound.
-    """
+    """A line of the table."""
 
     what: str
-    theirs: str
-    ours: str
-    found: str
-    bound: str
-    met: bool | None
+    """What was done, and with how many clips."""
+    theirs: str = ""
+    ours: str = ""
+    found: str = ""
+    """The figure that the bound is about."""
+    bound: str = ""
+    met: bool | None = None
+    """None where there is no bound."""
 
 
 def at_least(what: str, theirs: Times, ours: Times, factor: float) -> Row:
-    """Return a row whose ratio of medians, theirs to ours, is to be `factor` or more."""
+    """Return a row whose ratio of medians, theirs to ours, must be `factor` or more."""
     ratio = theirs.median / ours.median
-    return Row(
-        what=what,
-        theirs=str(theirs),
-        ours=str(ours),
-        found=f"{ratio:.3g} ×",
-        bound=f"≥ {factor:g} ×",
-        met=ratio >= factor,
-    )
+    found, bound = f"{ratio:.3g} ×", f"≥ {factor:g} ×"
+    return Row(what, str(theirs), str(ours), found, bound, ratio >= factor)
 
 
-HEADINGS = ("what", "the article's way", "ours", "found", "must be", "met")
+def at_most(what: str, ours: Times, seconds: float, *, parts: str = "") -> Row:
+    """Return a row whose median must be less than so many seconds; `parts` says how it is made."""
+    shown, bound = f"{ours}: {parts}" if parts else str(ours), f"< {duration(seconds)}"
+    return Row(what, "", shown, duration(ours.median), bound, ours.median < seconds)
 
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a Markdown table."""
+    headings = ("what", "the article's way", "ours", "found", "must be", "met")
     verdict = {True: "yes", False: "**no**", None: ""}
-    lines = [HEADINGS, ("---",) * len(HEADINGS)]
+    lines = [headings, ("---",) * len(headings)]
     lines += [(r.what, r.theirs, r.ours, r.found, r.bound, verdict[r.met]) for r in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,23 +1,22 @@
 """Peak anonymous memory, and time, of extraction and training input, in a process of its own.
 
-Anonymous memory is what a process has made itself (`RssAnon`); pages of a mapped file are none,
-since the system may drop them whenever it needs the room. The processes that help are counted too.
-What all of them hold after their imports is taken off.
+Anonymous memory is what a process has made itself. Pages of a mapped file are not part of it, since
+the system may drop them whenever it needs the room. The processes that help are counted too. What
+all of them hold after their imports is taken off.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -31,67 +30,24 @@ class MemoryUnknown(RuntimeError):
     """Anonymous memory cannot be told here."""
 
 
-def anonymous_bytes(status: str) -> int:
-    r"""Read the anonymous memory out of a process's `/proc/.../status`.
-
-    Examples
-    --------
-    >>> anonymous_bytes("VmRSS: 30 kB\nRssAnon:\t      12 kB\nRssFile: 18 kB")
-    12288
-    """
-    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-    return 1_024 * int(found[1]) if found else 0  # none while a process starts or ends
-
-
 def anonymous_of(processes: Iterable[psutil.Process]) -> int:
     """Return the anonymous memory of processes, in bytes."""
     total = 0
     for each in processes:
-        try:
-            total += anonymous_bytes(Path(f"/proc/{each.pid}/status").read_text(encoding="ascii"))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            memory = each.memory_info()
+            total += memory.rss - memory.shared
     return total
 
 
-@dataclass(frozen=True)
-class Peak:
-    """What a fresh process took.
+def peak(way: str, clips: pd.DataFrame, root: Path) -> tuple[int, float]:
+    """Measure one of `WAYS` in a fresh process, with all processes that it starts.
 
-    Attributes
-    ----------
-    size : int
-        How far its memory rose above what its imports take, in bytes.
-    seconds : float
-        How long the extraction of features took.
-    """
-
-    size: int
-    seconds: float
-
-
-def peak(way: str, clips: pd.DataFrame, root: Path) -> Peak:
-    """Measure a fresh process, with all that it starts.
-
-    Parameters
-    ----------
-    way : {"article", "ours"}
-    clips : pandas.DataFrame
-        With `path`, `sha256` and `emotion`.
-    root : Path
-        Folder the paths are relative to.
-
-    Returns
-    -------
-    Peak
-
-    Raises
-    ------
-    MemoryUnknown
-        Where the system is not Linux.
+    Returns how many bytes its memory rose above what its imports take, and how many seconds the
+    extraction of features took. Where the system is not Linux, this is a `MemoryUnknown`.
     """
     if sys.platform != "linux":
-        raise MemoryUnknown(f"anonymous memory is read from /proc, which {sys.platform} lacks")
+        raise MemoryUnknown(f"{sys.platform} does not tell anonymous memory")
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder, "clips.csv")
         clips.to_csv(table, index=False)
@@ -103,16 +59,16 @@ def peak(way: str, clips: pd.DataFrame, root: Path) -> Peak:
             _expect(child, "ready")
             processes = _family(child.pid)
             highest = start = anonymous_of(processes)
-            looks = 0
             child.stdin.write("go\n")
             child.stdin.flush()
-            while not select.select([child.stdout], [], [], _EVERY)[0]:
-                looks += 1
-                if looks % _FAMILY_EVERY == 0:
+            for look in count(1):
+                if select.select([child.stdout], [], [], _EVERY)[0]:
+                    break
+                if look % _FAMILY_EVERY == 0:
                     processes = _family(child.pid)
                 highest = max(highest, anonymous_of(processes))
             seconds = float(_expect(child, "done"))
-    return Peak(highest - start, seconds)
+    return highest - start, seconds
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -122,30 +78,26 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _expect(child: subprocess.Popen, word: str) -> str:
     """Read a line that begins with `word`, and return the rest."""
-    line = child.stdout.readline().strip()
-    found, _, rest = line.partition(" ")
+    found, _, rest = child.stdout.readline().strip().partition(" ")
     if found != word:
-        raise RuntimeError(
-            f"the process that was to be measured said {line!r}, not {word!r}; its error is above"
-        )
+        raise RuntimeError(f"the process said {found!r}, not {word!r}; its error is above")
     return rest
 
 
-def _article(clips: pd.DataFrame, root: Path) -> float:
+# --- in the process that is measured --------------------------------------------------------------
+
+
+def _article(clips: pd.DataFrame, root: Path) -> tuple[Iterable, float]:
     from benchmarks import article
     from sercore.datasets import encode
 
-    paths = [root / path for path in clips["path"]]
     started = time.perf_counter()
-    array = article.features(paths, "mel")
+    array = article.features([root / path for path in clips["path"]], "mel")
     seconds = time.perf_counter() - started
-    train, _ = article.datasets(array, encode(clips["emotion"]))
-    for _ in train:
-        pass
-    return seconds
+    return article.datasets(array, encode(clips["emotion"]))[0], seconds
 
 
-def _ours(clips: pd.DataFrame, root: Path) -> float:
+def _ours(clips: pd.DataFrame, root: Path) -> tuple[Iterable, float]:
     from sercore.config import PROFILES
     from sercore.datasets import encode, make_datasets
     from sercore.features import extract
@@ -155,25 +107,11 @@ def _ours(clips: pd.DataFrame, root: Path) -> float:
     started = time.perf_counter()
     features = extract(clips, root, config=profile.audio, kind="mel", report=None)
     seconds = time.perf_counter() - started
-    labels = encode(clips["emotion"])
-    train, _, _ = make_datasets(features, labels, random_split(clips), training=profile.training)
-    for _ in train:
-        pass
-    return seconds
+    labels, split = encode(clips["emotion"]), random_split(clips)
+    return make_datasets(features, labels, split, training=profile.training)[0], seconds
 
 
 WAYS = {"article": _article, "ours": _ours}
-
-
-def _import_everywhere() -> None:
-    """Import what both ways need, here and in the processes that extraction will use."""
-    from joblib import Parallel, cpu_count, delayed
-
-    for name in ("benchmarks.article", "sercore.datasets", "sercore.features"):
-        import_module(name)
-    n = cpu_count()
-    with Parallel(n_jobs=-1, prefer="processes", batch_size=1, pre_dispatch="all") as parallel:
-        parallel(delayed(_import_and_try)() for _ in range(4 * n))
 
 
 def _import_and_try() -> None:
@@ -181,28 +119,31 @@ def _import_and_try() -> None:
     import numpy as np
 
     from sercore.config import PROFILES
-    from sercore.features import mel_spectrogram, mfcc
+    from sercore.features import compute, mel_spectrogram
 
     audio = PROFILES["article"].audio
     clip = np.zeros(audio.n_samples, dtype=np.float32)
-    mel_spectrogram(clip, config=audio), mfcc(clip, config=audio)
+    mel_spectrogram(clip, config=audio), compute(clip, kind="mfcc", config=audio)
 
 
-def main() -> None:
+def main(way: str, table: str, root: str) -> None:
     """Do one way, and say when it is ready and when it is done."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("way", choices=WAYS)
-    parser.add_argument("clips", type=Path)
-    parser.add_argument("root", type=Path)
-    options = parser.parse_args()
-    clips = pd.read_csv(options.clips)
+    from joblib import Parallel, cpu_count, delayed
+
+    clips = pd.read_csv(table)
+    # Everything that both ways need, here and in the processes that extraction will use.
     _import_and_try()
-    _import_everywhere()
+    for name in ("benchmarks.article", "sercore.datasets"):
+        import_module(name)
+    with Parallel(n_jobs=-1, prefer="processes", batch_size=1, pre_dispatch="all") as parallel:
+        parallel(delayed(_import_and_try)() for _ in range(4 * cpu_count()))
     print("ready", flush=True)
     input()
-    seconds = WAYS[options.way](clips, options.root)
+    batches, seconds = WAYS[way](clips, Path(root))
+    for _ in batches:
+        pass
     print("done", seconds, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
