@@ -62,7 +62,7 @@ class MadeUpRun(Run):
 
 def publish_made_up(folder: Path, *, profiles=("article", "laptop"), seeds=(0, 1), models=None):
     """Publish runs into a folder: the first model is right on 6 of 10 clips, the next on 7, …"""
-    protocol = Protocol(title="made up", splitter=random_split, figures=folder)
+    protocol = Protocol("made up", random_split, folder)
     for i, model in enumerate(models or RECIPES):
         for name in (RunName(profile=p, model=model, seed=s) for p in profiles for s in seeds):
             audio = PROFILES[name.profile].audio

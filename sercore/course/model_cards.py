@@ -24,24 +24,20 @@ def model_card(row: Mapping[str, Any]) -> str:
     audio, kinds = PROFILES[row["profile"]].audio, row["features"].split("+")
     shapes = [KINDS[kind].shape(audio) for kind in kinds]
     theirs = article_figures()["accuracy"].get(row["model"])
-    known = theirs is not None
-    corpora = [
-        f"| {corpus.title} | {percent(row[f'accuracy_{name}'])} |"
-        for name, corpus in CORPORA.items()
-    ]
+    whose, beside = f"{title}, which the article does not have", ""
+    if theirs is not None:
+        whose = f"The article's {title}"
+        beside = f"; the article's confusion matrix gives {percent(theirs)}"
+    corpora = [f"| {c.title} | {percent(row[f'accuracy_{c.name}'])} |" for c in CORPORA.values()]
     facts = {
         "title": title,
-        "whose": f"The article's {title}" if known else f"{title}, not one of the article's models",
+        "whose": whose,
         "reads": " and ".join(_PLURAL.get(kind, kind) for kind in kinds),
         "span": "the whole" if any(None in shape for shape in shapes) else "the first four seconds",
         "rate": audio.sample_rate / 1000,
-        "sizes": " and ".join(
-            dict.fromkeys(" × ".join(str(n or "frames") for n in shape) for shape in shapes)
-        ),
+        "sizes": " and ".join(" × ".join(str(n or "frames") for n in shape) for shape in shapes),
         "accuracy": with_interval(row),
-        "article": f"the article's confusion matrix gives {percent(theirs)}"
-        if known
-        else "the article has no such model",
+        "beside": beside,
         "uar": percent(row["uar"]),
         "macro": f"{row['macro_f1']:.2f}",
         "corpora": "\n".join(corpora),

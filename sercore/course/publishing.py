@@ -6,6 +6,7 @@ import gzip
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,37 +36,30 @@ SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
 """The run of each model whose weights come with the course; fixed before any was trained."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Protocol:
-    """How runs are split and trained, and where they are published."""
+    """How runs are split and trained, and in which folder their tables are published.
+
+    Rows of the results name the title. Without a folder of models, none is shipped, and the
+    pictures stay as they are.
+    """
 
     title: str
-    """What their rows say in the column `protocol`."""
     splitter: Callable[[pd.DataFrame], Split]
     figures: Path
-    """Folder of results, predictions and histories."""
     models: Path | None = None
-    """Folder of the models to ship. Without one, none is, and the pictures stay as they are."""
     recipe: Callable[[str], Recipe] = recipe_named
-    """Gives the recipe of a model."""
 
 
 PROTOCOLS = {
-    "course": Protocol(
-        title="random 80:20, epoch chosen on test",
-        splitter=random_split,
-        figures=FIGURES,
-        models=MODELS,
-    ),
+    "course": Protocol("random 80:20, epoch chosen on test", random_split, FIGURES, MODELS),
     "article": Protocol(
-        title="the article's random 80:20, epoch chosen on test",
-        splitter=article_split,
-        figures=ON_ARTICLE_SPLIT,
+        "the article's random 80:20, epoch chosen on test", article_split, ON_ARTICLE_SPLIT
     ),
     "replay": Protocol(
-        title="the article's random 80:20, rates told from its curve, epoch chosen on test",
-        splitter=article_split,
-        figures=ON_ARTICLE_SPLIT / "replay",
+        "the article's random 80:20, rates told from its curve, epoch chosen on test",
+        article_split,
+        ON_ARTICLE_SPLIT / "replay",
         recipe=replay_recipe,
     ),
 }
@@ -82,19 +76,14 @@ def publish(
     figures: Path = FIGURES,
     report: Callable[[str], object] = print,
 ) -> None:
-    """Train runs, or take them from the cache, and publish each as it ends.
-
-    The README tells of all tables in `figures`, whatever the protocol.
-    """
+    """Train runs, or take them from the cache; publish each as it ends, and renew the README."""
     parts_of(readme)  # a README without its marks is noticed before hours of training
     everything, root, profile = publishable_clips(workspace), workspace.root, workspace.profile
-    clips, splitter = without_calm(everything), protocol.splitter
+    clips, train = without_calm(everything), partial(train_recipe, splitter=protocol.splitter)
     for name in (RunName(profile=profile.name, model=m, seed=s) for s in seeds for m in models):
         report(f"{name}")
-        recipe, seed = protocol.recipe(name.model), name.seed
-        run = train_recipe(
-            recipe, clips, root, profile=profile, seed=seed, splitter=splitter, report=report
-        )
+        recipe = protocol.recipe(name.model)
+        run = train(recipe, clips, root, profile=profile, seed=name.seed, report=report)
         row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
         write_readme(readme, figures)
         if protocol.models:
@@ -211,9 +200,9 @@ def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = F
     It is a `ResultsError` if they could not be read back: if the path of a clip tells another
     corpus, speaker or emotion than the table, or if rounding would change an answer.
     """
-    probabilities, told = list(PROBABILITIES), ["path", "corpus", "speaker", "emotion", "predicted"]
+    shares, told = list(PROBABILITIES), ["path", "corpus", "speaker", "emotion", "predicted"]
     kept = predictions[["path", "emotion"]].set_axis(["clip", "truth"], axis=1)
-    kept[probabilities] = predictions[probabilities].astype(np.float64).round(6)
+    kept[shares] = predictions[shares].astype(np.float64).round(6)
     read = results.with_labels(kept)[told]
     differs = (read != predictions[told].reset_index(drop=True)).any(axis=1)
     if differs.any():

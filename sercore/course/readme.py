@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -24,17 +25,16 @@ def write_readme(readme: Path = README, folder: Path = results.FIGURES) -> Path:
     return write_whole(readme, f"{before}{results_text(folder)}{after}")
 
 
-def parts_of(readme: Path) -> tuple[str, str, str]:
+def parts_of(readme: Path) -> list[str]:
     """Return what stands before, between and after the marks; the outer parts hold the marks."""
     start, end = "<!-- results -->\n", "<!-- end of results -->\n"
-    before, first, rest = readme.read_text(encoding="utf-8").partition(start)
-    between, second, after = rest.partition(end)
-    if not (first and second):
+    parts = re.split(f"(?<={start})|(?={end})", readme.read_text(encoding="utf-8"))
+    if len(parts) != 3:
         raise results.ResultsError(
             f"{readme.name} lacks the lines {start.strip()} and {end.strip()}, between which the "
             "results stand; put them back"
         )
-    return before + start, between, end + after
+    return parts
 
 
 def results_text(folder: Path = results.FIGURES) -> str:
@@ -56,9 +56,7 @@ def results_text(folder: Path = results.FIGURES) -> str:
         table=_table({title: runs[runs["profile"] == name] for title, name in columns.items()}),
         moved=moved.abs().to_numpy().sum() // 2,
         answers=len(author),
-        on_article_split=_table(
-            {"ours, its split": trials, "ours, its split and learning rates": replays}
-        ),
+        nearer=_table({"ours, its split": trials, "ours, its split and learning rates": replays}),
         spread=spread.max(),
         widest=f"{RECIPES[widest].title}, profile `{size}`",
         svm=_share(svm["right"], svm["test"]),
