@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -191,16 +192,12 @@ def make_datasets(
     Only training batches are shuffled (if `training.shuffle` says so, by `seed`) and augmented.
     """
     standardizers = tuple(Standardizer().fit(kind, split.train) for kind in as_inputs(features))
-    common = {"standardizers": standardizers, "batch_size": training.batch_size}
-    train = make_dataset(
+    read = partial(
+        make_dataset,
         features,
         labels,
-        split.train,
-        shuffle=training.shuffle,
-        seed=seed,
-        epochs=epochs,
-        augment=augment,
-        **common,
+        standardizers=standardizers,
+        batch_size=training.batch_size,
     )
-    valid = make_dataset(features, labels, split.valid, **common)
-    return train, valid, standardizers
+    train = read(split.train, shuffle=training.shuffle, seed=seed, epochs=epochs, augment=augment)
+    return train, read(split.valid), standardizers

@@ -50,7 +50,7 @@ def test_profiles_are_frozen():
         ({"n_mfcc": 129}, "n_mfcc=129 is more than n_mels=128"),
         ({"mel_ref": "max"}, "mel_ref must be a positive power or 'min'"),
         ({"mel_ref": 0.0}, "mel_ref must be"),
-        ({"dtype": "float64"}, "float16, float32"),
+        ({"dtype": "float64"}, "float16 or float32"),
         ({"seconds": -1.0}, "seconds must be positive"),
     ],
 )
