@@ -21,9 +21,7 @@ CHAPTER = Path(__file__).parents[1] / "notebooks" / "04_preprocessing.ipynb"
 @pytest.fixture(scope="module")
 def client():
     """A cluster of two worker processes on this machine."""
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    )
+    cluster = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None)
     with cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -45,8 +43,7 @@ def test_the_workers_compute(client, root, monkeypatch):
 
 
 def test_two_workers_give_the_same_bytes(client, root, tmp_path, monkeypatch):
-    clips = article_view(build_manifest(root))
-    stores = []
+    clips, stores = article_view(build_manifest(root)), []
     for backend in ("threading", "dask"):
         monkeypatch.setenv("SER_CACHE", str(tmp_path / backend))
         with joblib.parallel_config(backend=backend):

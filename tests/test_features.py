@@ -1,564 +1,413 @@
 """From clips to arrays, and the store on disk."""
 
 import hashlib
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import librosa
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.fft import idct
+from scipy.fft import idct, rfft
 
 from sercore import features as f
 from sercore.config import PROFILES
-from sercore.manifest import article_view, build_manifest
-from tests.speech import TINY, tiny_corpus, tone, write_clip
+from sercore.store import fast_mel
+from tests.speech import TINY, tone, write_clip
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-ARTICLE = PROFILES["article"].audio
-LAPTOP = PROFILES["laptop"].audio
-CLOSE = 5e-4  # dB, half of what `mel_power` promises
+ARTICLE, LAPTOP = PROFILES["article"].audio, PROFILES["laptop"].audio
+SETTINGS = [ARTICLE, LAPTOP, TINY, replace(LAPTOP, hop_length=500), replace(LAPTOP, n_fft=2001)]
+CLOSE = 1e-3  # dB
+
+
+def bursts(config, *, seconds=4.0):
+    """Return a rising tone in bursts over faint noise, zero-padded at the end."""
+    rate, n = config.sample_rate, round(config.sample_rate * seconds)
+    chirp = librosa.chirp(fmin=100, fmax=3_500, sr=rate, length=n) * np.sin(np.arange(n) * 9 / rate)
+    noise = np.random.default_rng(0).normal(scale=1e-4, size=n)
+    return librosa.util.fix_length(np.float32(0.2 * chirp + noise), size=config.n_samples)
+
+
+def line_in_noise(config, n, place=0.01, noise=1e-5, seed=0):
+    """Return a tone, at a part of the rate, over noise too faint for single precision."""
+    faint = np.random.default_rng(seed).normal(scale=noise, size=n)
+    loud = 0.9 * np.cos(2 * np.pi * place * np.arange(n))
+    return librosa.util.fix_length(np.float32(loud + faint), size=config.n_samples)
+
+
+SIGNALS = {
+    "bursts that fill the clip": bursts,
+    "bursts, then padding": lambda c: bursts(c, seconds=0.6),
+    "a moment of sound": lambda c: bursts(c, seconds=0.01),
+    "loud tone over faint noise": lambda c: line_in_noise(c, c.n_samples),
+    "loud tone over faint noise, then padding": lambda c: line_in_noise(c, c.n_samples // 2),
+    "a line above the last band's middle": lambda c: line_in_noise(c, 7_000, 0.499, 1e-3),
+    "a line in a bin that no band hears": lambda c: line_in_noise(c, 7_000, 0.5, 1e-3),
+    "a line above the mean": lambda c: line_in_noise(c, 16_000, 21_796.67 / 44_100, 6.3e-3, 3_571),
+    "a last sample": lambda c: np.float32(np.arange(c.n_samples) == c.n_samples - 1),
+    "silence": lambda c: np.zeros(c.n_samples, dtype=np.float32),
+}
+
+
+def distance(clip, config, power=fast_mel.mel_power):
+    """Return how many dB the power in mel bands is from librosa's, at most."""
+    reference = np.min if config.mel_ref == "min" else config.mel_ref
+    both = (function(clip, config=config) for function in (power, f.mel_power))
+    return np.abs(np.subtract(*(librosa.power_to_db(each, ref=reference) for each in both))).max()
+
+
+@pytest.mark.parametrize("config", SETTINGS)
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_fast_mel_bands_agree_with_librosa(config, signal):
+    assert distance(SIGNALS[signal](config), config) < CLOSE
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_precision_alone_would_be_too_far_from_librosa(dtype):
+    def power(clip, *, config):
+        frames = librosa.util.frame(np.pad(clip, 1024), frame_length=2048, hop_length=512)
+        window = librosa.filters.get_window("hann", 2048).astype(dtype)
+        spectrum = rfft(frames.astype(dtype) * window[:, np.newaxis], axis=0)
+        return librosa.filters.mel(sr=44_100, n_fft=2048) @ np.abs(spectrum) ** 2
+
+    clip = line_in_noise(ARTICLE, ARTICLE.n_samples)
+    assert (distance(clip, ARTICLE, power) < CLOSE) == (dtype is np.float64)
+
+
+def test_a_clip_that_is_not_finite_is_refused():
+    with pytest.raises(librosa.ParameterError, match="not finite"):
+        f.compute(np.full(8_000, np.nan), kind="mel", config=TINY)
+
+
+@pytest.mark.parametrize("frequency", [440.0, 1_000.0, 5_000.0])
+def test_a_pure_tone_lights_its_band(frequency):
+    clip = tone(frequency, rate=44_100, seconds=4).astype(np.float32)
+    loudest = f.mel_power(clip, config=ARTICLE).mean(axis=1).argmax()
+    centres = librosa.mel_frequencies(n_mels=130, fmax=22_050)[1:-1]
+    assert loudest == np.abs(centres - frequency).argmin()
+
+
+@pytest.mark.parametrize("function", [f.mel_spectrogram, f.mfcc])
+def test_silence_is_finite_and_of_the_articles_shape(function):
+    found = function(np.zeros(ARTICLE.n_samples, dtype=np.float32), config=ARTICLE)
+    assert found.shape == (128, 345) and np.isfinite(found).all()
+
+
+def test_all_mfccs_keep_the_energy_of_the_mel_spectrogram_and_invert_to_it():
+    clip = np.random.default_rng(0).normal(size=TINY.n_samples).astype(np.float32)
+    mfcc, mel = f.mfcc(clip, config=TINY), f.mel_spectrogram(clip, config=TINY)
+    assert (mfcc**2).sum() == pytest.approx((mel**2).sum(), rel=1e-5)  # as Parseval says
+    assert np.abs(idct(mfcc, axis=0, norm="ortho") - mel).max() < 1e-3
+    assert np.array_equal(mfcc, f.mfcc(clip, config=replace(TINY, mel_ref="min")))
+
+
+@pytest.mark.parametrize(("reference", "change"), [(1.0, 20.0), ("min", 0.0)])
+def test_a_fixed_reference_keeps_loudness_and_the_minimum_loses_it(reference, change):
+    config = replace(TINY, mel_ref=reference)
+    clip = np.random.default_rng(0).normal(scale=0.1, size=TINY.n_samples).astype(np.float32)
+    loud, soft = (f.mel_spectrogram(gain * clip, config=config) for gain in (1, np.float32(0.1)))
+    assert (loud - soft).mean() == pytest.approx(change, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_414, 44_100])
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+def test_any_rate_length_and_stereo_give_one_length(tmp_path, rate, seconds):
+    stereo = np.stack([tone(300, rate=rate, seconds=seconds)] * 2, axis=1)
+    clip = f.load_clip(write_clip(tmp_path / "a.wav", stereo, rate=rate), config=TINY)
+    assert clip.shape == (8_000,) and clip.dtype == np.float32
+    assert np.abs(np.fft.rfft(clip)).argmax() == 300
+    assert abs(np.flatnonzero(np.abs(clip) > 0.2).max() - min(seconds, 1) * 8_000) < 30
+
+
+def test_pitch_and_level_of_a_tone_and_of_silence():
+    clip = np.zeros(LAPTOP.n_samples, dtype=np.float32)
+    clip[:32_000] = tone(220, rate=16_000, seconds=2, level=0.1)
+    pitch, spread, level, _ = f.prosody(clip, config=LAPTOP)
+    assert pitch == pytest.approx(220, rel=0.02) and spread < 1
+    assert level == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.5)
+    assert np.isnan(f.prosody(np.zeros(8_000, dtype=np.float32), config=TINY)).all()
+
+
+def table(root):
+    """Return a table of all clips, as a manifest has it."""
+    paths = sorted(root.rglob("*.wav"))
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    return pd.DataFrame({"path": [path.name for path in paths], "sha256": hashes})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    return tiny_corpus(tmp_path / "data", clips=14)
+def root(tmp_path):
+    for i in range(14):
+        write_clip(tmp_path / f"data/{i:02}.wav", tone(200 + 100 * i, seconds=0.6 + 0.03 * i))
+    return tmp_path / "data"
 
 
 @pytest.fixture
 def clips(root):
-    return article_view(build_manifest(root))
+    return table(root)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder of more clips than wait to be written at once; each begins with its number."""
+    folder = tmp_path_factory.mktemp("many")
+    for i in range(900):
+        write_clip(folder / f"{i:03}.wav", np.full(300, i / 1_000))
+    return folder
 
 
 def extract(clips, root, kind="mel", config=TINY):
     return f.extract(clips, root, config=config, kind=kind, report=None)
 
 
-# --- one clip ---
+@pytest.fixture
+def add(monkeypatch):
+    """Return a function that adds a kind, and returns a list that grows when it is computed."""
+
+    def add(name, compute=lambda clip: clip[:3], shape=(3,), **options):
+        calls = []
+        counted = lambda clip, config: calls.append(name) or compute(clip)  # noqa: E731
+        kind = f.Kind(compute=counted, shape=lambda config: shape, **options)
+        monkeypatch.setitem(f.KINDS, name, kind)
+        return calls
+
+    return add
 
 
-def speechlike(config, *, seconds=4.0, seed=0):
-    """Return a voice of many harmonics in bursts, over faint noise, zero-padded at the end."""
-    random = np.random.default_rng(seed)
-    time = np.arange(round(config.sample_rate * seconds)) / config.sample_rate
-    pitch = 150 + 40 * np.sin(2 * np.pi * 0.7 * time)
-    phase = 2 * np.pi * np.cumsum(pitch) / config.sample_rate
-    voice = sum(np.sin(k * phase) / k**2 for k in range(1, 20))
-    bursts = np.clip(np.sin(2 * np.pi * 3 * time), 0, None) ** 2
-    samples = 0.2 * bursts * voice + random.normal(scale=1e-4, size=len(time))
-    return librosa.util.fix_length(samples.astype(np.float32), size=config.n_samples)
+@pytest.mark.parametrize("change", [{"dtype": "float16"}, {"n_fft": 257}, {"mel_ref": "min"}])
+@pytest.mark.parametrize(("kind", "function"), [("mel", f.mel_spectrogram), ("mfcc", f.mfcc)])
+def test_rows_belong_to_their_clips_and_agree_with_the_functions(root, kind, function, change):
+    config = replace(TINY, hop_length=250, **change)
+    write_clip(root / "08.wav", tone(500, seconds=1.5))
+    write_clip(root / "09.wav", np.zeros(800))
+    rows = extract(table(root), root, kind, config)
+    assert rows.shape == (14, 16, config.n_frames) and rows.array.dtype == config.dtype
+    for i in (0, 8, 9, 13):
+        clip = f.load_clip(root / f"{i:02}.wav", config=config)
+        found = f.compute(clip, kind=kind, config=config)
+        assert np.abs(found - function(clip, config=config)).max() < CLOSE
+        assert found.dtype == np.float32 and np.array_equal(rows[i], found.astype(config.dtype))
 
 
-def tone_over_noise(config, *, seconds=4.0):
-    """Return a loud tone over noise that is weaker than single precision can tell."""
-    loud = tone(440, rate=config.sample_rate, seconds=seconds, level=0.9)
-    faint = np.random.default_rng(0).normal(scale=1e-5, size=len(loud))
-    return librosa.util.fix_length((loud + faint).astype(np.float32), size=config.n_samples)
-
-
-SIGNALS = {
-    "voice that fills the clip": speechlike,
-    "voice, then padding": lambda c: speechlike(c, seconds=2.3),
-    "a moment of voice": lambda c: speechlike(c, seconds=0.01),
-    "noise": lambda c: np.random.default_rng(0).normal(size=c.n_samples).astype(np.float32),
-    "tone": lambda c: tone(440, rate=c.sample_rate, seconds=4).astype(np.float32),
-    "loud tone over faint noise": tone_over_noise,
-    "loud tone over faint noise, then padding": lambda c: tone_over_noise(c, seconds=2.3),
-    "a last sample": lambda c: np.float32(np.arange(c.n_samples) == c.n_samples - 1),
-    "silence": lambda c: np.zeros(c.n_samples, dtype=np.float32),
-}
-
-
-def decibels_from_librosa(clip, config):
-    """Return how far `mel_spectrogram` is from librosa's, at most."""
-    settings = {"n_fft": config.n_fft, "hop_length": config.hop_length, "n_mels": config.n_mels}
-    power = librosa.feature.melspectrogram(y=clip, sr=config.sample_rate, **settings)
-    reference = np.min if config.mel_ref == "min" else config.mel_ref
-    expected = librosa.power_to_db(power, ref=reference)
-    return np.abs(f.mel_spectrogram(clip, config=config) - expected).max()
-
-
-@pytest.mark.parametrize("config", [ARTICLE, LAPTOP, TINY], ids=["article", "laptop", "tiny"])
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_mel_bands_agree_with_librosa(config, signal):
-    assert decibels_from_librosa(SIGNALS[signal](config), config) < CLOSE
-
-
-@pytest.mark.parametrize("change", [{"hop_length": 500}, {"n_fft": 2000}, {"n_fft": 2001}])
-def test_mel_bands_agree_with_librosa_at_odd_settings(change):
-    config = replace(LAPTOP, **change)
-    for seconds in (1.0, 4.0):
-        assert decibels_from_librosa(speechlike(config, seconds=seconds), config) < CLOSE
-
-
-def test_another_window_is_noticed(monkeypatch):
-    _, bands = f._window_and_bands(LAPTOP, np.float32)
-    symmetric = np.hanning(LAPTOP.n_fft)[:, np.newaxis]  # librosa's is periodic
-    monkeypatch.setattr(f, "_window_and_bands", lambda config, dtype: (symmetric, bands))
-    assert decibels_from_librosa(speechlike(LAPTOP), LAPTOP) > CLOSE
-
-
-def test_weak_cells_beside_a_loud_one_are_computed_again(monkeypatch):
-    clip = SIGNALS["loud tone over faint noise, then padding"](ARTICLE)
-    monkeypatch.setattr(f, "_WEAK", 0)
-    assert decibels_from_librosa(clip, ARTICLE) > CLOSE
-
-
-def test_the_quietest_cell_of_a_full_clip_needs_double_precision(monkeypatch):
-    clip = SIGNALS["loud tone over faint noise"](ARTICLE)
-    power = f._band_power
-    monkeypatch.setattr(f, "_band_power", lambda frames, c, dtype: power(frames, c, np.float32))
-    assert decibels_from_librosa(clip, ARTICLE) > CLOSE
-
-
-@pytest.mark.parametrize(
-    ("config", "frequency", "noise", "seed"),
-    [
-        (LAPTOP, 7_984, 1e-3, 0),  # above the middle of the last band
-        (LAPTOP, 8_000, 1e-3, 0),  # in a bin that no band hears
-        (ARTICLE, 21_796.67, 6.3e-3, 3_571),  # one line that outweighs the mean of all bins
-    ],
-)
-def test_a_line_among_noise_counts_as_loud_wherever_it_lies(config, frequency, noise, seed):
-    clip = 0.9 * np.cos(2 * np.pi * frequency * np.arange(16_000) / config.sample_rate)
-    clip += np.random.default_rng(seed).normal(scale=noise, size=len(clip))
-    clip = librosa.util.fix_length(clip.astype(np.float32), size=config.n_samples)
-    assert decibels_from_librosa(clip, config) < 1e-3
-
-
-@pytest.mark.parametrize("seconds", [2.3, 4.0])
-def test_double_precision_in_gives_the_same(seconds):
-    clip = speechlike(LAPTOP, seconds=seconds)
-    double = f.mel_power(clip.astype(np.float64), config=LAPTOP)
-    assert np.array_equal(double, f.mel_power(clip, config=LAPTOP))
-
-
-def test_a_clip_of_two_channels_is_refused():
-    with pytest.raises(f.FeatureError, match=r"shape \(2, 8000\).*librosa.to_mono"):
-        f.mel_power(np.ones((2, 8_000), dtype=np.float32), config=TINY)
-
-
-@pytest.mark.parametrize("n_fft", [256, 257])
-def test_the_store_has_room_for_every_frame(clips, root, n_fft):
-    config = replace(TINY, n_fft=n_fft, hop_length=250)
-    stored = extract(clips, root, config=config)
-    for i in (0, len(clips) - 1):
-        clip = f.load_clip(root / clips["path"][i], config=config)
-        assert np.array_equal(stored[i], f.mel_spectrogram(clip, config=config))
-
-
-def test_a_cache_that_is_read_only_says_what_to_do(clips, root, monkeypatch):
-    def refuse(*_, **__):
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr(f.FileLock, "acquire", refuse)
-    with pytest.raises(f.FeatureError, match="Read-only.*point SER_CACHE elsewhere"):
-        extract(clips, root)
-
-
-def test_a_clip_that_is_not_finite_is_refused():
-    clip = speechlike(TINY)
-    clip[100] = np.nan
-    with pytest.raises(librosa.ParameterError, match="not finite"):
-        f.mel_power(clip, config=TINY)
-
-
-def test_a_pure_tone_lights_its_band():
-    for frequency in (440.0, 1_000.0, 5_000.0):
-        clip = tone(frequency, rate=44_100, seconds=4).astype(np.float32)
-        loudest = f.mel_power(clip, config=ARTICLE).mean(axis=1).argmax()
-        centres = librosa.mel_frequencies(n_mels=130, fmax=22_050)[1:-1]
-        assert loudest == np.abs(centres - frequency).argmin()
-
-
-def test_shapes_of_the_article():
-    clip = tone(440, rate=44_100, seconds=4).astype(np.float32)
-    assert f.mel_spectrogram(clip, config=ARTICLE).shape == (128, 345)
-    assert f.mfcc(clip, config=ARTICLE).shape == (128, 345)
-
-
-@pytest.mark.parametrize("reference", ["min", 1.0])
-def test_silence_stays_finite(reference):
-    config = replace(ARTICLE, mel_ref=reference)
-    silence = np.zeros(config.n_samples, dtype=np.float32)
-    assert np.isfinite(f.mel_spectrogram(silence, config=config)).all()
-    assert np.isfinite(f.mfcc(silence, config=config)).all()
-
-
-def test_all_mfccs_invert_to_the_mel_spectrogram():
-    clip = np.random.default_rng(0).normal(size=TINY.n_samples).astype(np.float32)
-    rebuilt = idct(f.mfcc(clip, config=TINY), axis=0, norm="ortho")
-    assert np.abs(rebuilt - f.mel_spectrogram(clip, config=TINY)).max() < 1e-3
-
-
-def test_mfccs_do_not_depend_on_the_mel_reference():
-    clip = tone(300).astype(np.float32)
-    other = replace(TINY, mel_ref="min")
-    assert np.array_equal(f.mfcc(clip, config=TINY), f.mfcc(clip, config=other))
-
-
-@pytest.mark.parametrize(("gain", "expected"), [(0.1, 20.0), (0.01, 40.0)])
-def test_a_fixed_reference_keeps_loudness_and_the_minimum_loses_it(gain, expected):
-    clip = np.random.default_rng(0).normal(scale=0.1, size=TINY.n_samples).astype(np.float32)
-    for reference, change in ((1.0, expected), ("min", 0.0)):
-        config = replace(TINY, mel_ref=reference)
-        quieter = f.mel_spectrogram(gain * clip, config=config)
-        assert (f.mel_spectrogram(clip, config=config) - quieter).mean() == pytest.approx(
-            change, abs=1e-3
-        )
-
-
-@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
-def test_any_rate_and_stereo_give_one_length(tmp_path, rate):
-    stereo = np.stack([tone(300, rate=rate), tone(300, rate=rate)], axis=1)
-    clip = f.load_clip(write_clip(tmp_path / "a.wav", stereo, rate=rate), config=TINY)
-    assert clip.shape == (8_000,) and clip.dtype == np.float32
-    assert np.abs(np.fft.rfft(clip)).argmax() == 300
-
-
-@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 24_414, 44_100, 48_000])
-@pytest.mark.parametrize("config", [ARTICLE, LAPTOP, TINY], ids=["article", "laptop", "tiny"])
-def test_clips_are_resampled_as_librosa_does(tmp_path, rate, config):
-    for n_samples in range(7_000, 7_007):
-        clip = tone(300, rate=rate, seconds=1)[:n_samples]
-        path = write_clip(tmp_path / "a.wav", clip, rate=rate)
-        expected, _ = librosa.load(path, sr=config.sample_rate, duration=config.seconds)
-        expected = librosa.util.fix_length(expected, size=config.n_samples)
-        assert np.array_equal(f.load_clip(path, config=config), expected)
-
-
-def test_short_clips_are_padded_at_the_end_and_long_ones_cut(tmp_path):
-    short = f.load_clip(write_clip(tmp_path / "a.wav", tone(300, seconds=0.5)), config=TINY)
-    assert np.abs(short[:4_000]).max() > 0.2 and not short[4_000:].any()
-    long = f.load_clip(write_clip(tmp_path / "b.wav", tone(300, seconds=2)), config=TINY)
-    assert len(long) == 8_000 and np.abs(long[-100:]).max() > 0.2
-
-
-def test_pitch_and_level_of_a_tone():
-    config = PROFILES["demo"].audio
-    clip = np.zeros(config.n_samples, dtype=np.float32)
-    clip[:32_000] = tone(220, rate=16_000, seconds=2, level=0.1)
-    pitch, spread, level, _ = f.prosody(clip, config=config)
-    assert pitch == pytest.approx(220, rel=0.02)
-    assert spread < 1
-    assert level == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.5)
-
-
-def test_prosody_of_silence_is_not_a_number():
-    silence = np.zeros(TINY.n_samples, dtype=np.float32)
-    assert np.isnan(f.prosody(silence, config=TINY)).all()
-
-
-# --- the store ---
-
-
-def test_rows_belong_to_their_clips_and_agree_with_the_functions(clips, root):
-    for kind, function in (("mel", f.mel_spectrogram), ("mfcc", f.mfcc)):
-        stored = extract(clips, root, kind)
-        assert stored.shape == (14, 16, 32)
-        for i in (0, 5, 13):
-            clip = f.load_clip(root / clips["path"][i], config=TINY)
-            assert np.abs(stored[i] - function(clip, config=TINY)).max() < 1e-3
-
-
-@pytest.mark.parametrize("config", [TINY, replace(TINY, mel_ref="min")], ids=["1.0", "min"])
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.5, 0.97, 1.0, 1.5])
-def test_the_padding_that_workers_leave_out_is_in_the_row(tmp_path, config, seconds):
-    samples = tone(440, seconds=seconds) if seconds else np.zeros(800)
-    path = write_clip(tmp_path / "a.wav", samples)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    one = pd.DataFrame({"path": ["a.wav"], "sha256": [sha256]})
-    loaded = f.load_clip(path, config=config)
-    for kind, function in (("mel", f.mel_spectrogram), ("mfcc", f.mfcc)):
-        assert np.array_equal(
-            extract(one, tmp_path, kind, config=config)[0], function(loaded, config=config)
-        )
+def test_lengths_count_frames_of_the_clip_and_not_of_the_padding(root):
+    for i, seconds in enumerate((0.01, 0.5, 0.97, 1.0, 1.5)):
+        write_clip(root / f"{i:02}.wav", tone(440, seconds=seconds))
+    clips, config = table(root)[:5], replace(TINY, hop_length=250)
+    assert extract(clips, root, config=config).lengths.tolist() == [1, 17, 32, 33, 33]
+    assert extract(clips, root, "prosody").lengths.tolist() == [4] * 5  # a vector has no frames
 
 
 def test_another_order_of_clips_reads_other_rows_of_the_same_store(clips, root):
-    forward = extract(clips, root)
-    backward = extract(clips[::-1].reset_index(drop=True), root)
+    forward, backward = extract(clips, root), extract(clips[::-1], root)
     assert np.array_equal(forward[0], backward[13])
     assert not np.array_equal(forward[0], backward[0])
-
-
-def count_loads(monkeypatch):
-    loaded = []
-    original = f.load_clip
-    monkeypatch.setattr(
-        f, "load_clip", lambda path, *, config: loaded.append(1) or original(path, config=config)
-    )
-    return loaded
-
-
-def test_nothing_is_computed_twice(clips, root, monkeypatch):
-    extract(clips, root, "mel")
-    loaded = count_loads(monkeypatch)
-    extract(clips, root, "mel")
-    extract(clips, root, "mfcc")  # comes from the same pass
-    assert not loaded
-
-
-def test_only_a_new_clip_is_computed(clips, root, monkeypatch):
-    extract(clips[:-1], root)
-    loaded = count_loads(monkeypatch)
-    extract(clips, root)
-    assert len(loaded) == 1
-
-
-def test_other_settings_have_another_store(clips, root):
-    coarse = extract(clips, root)
-    fine = extract(clips, root, config=replace(TINY, hop_length=128))
-    assert (coarse.shape[2], fine.shape[2]) == (32, 63)
-
-
-def store_files(tmp_path):
-    (folder,) = (tmp_path / "cache" / "features").glob("spectral-*/")
-    return {path.name: path for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("name", ["mel.bin", "mfcc.bin", "index.txt"])
-def test_what_was_cut_off_is_computed_again_with_the_same_bytes(clips, root, tmp_path, name):
-    extract(clips, root)
-    files = store_files(tmp_path)
-    whole = {key: path.read_bytes() for key, path in files.items()}
-    files[name].write_bytes(whole[name][: len(whole[name]) // 2 + 3])
-    extract(clips, root)
-    assert {key: path.read_bytes() for key, path in files.items()} == whole
-
-
-@pytest.mark.parametrize("name", ["mel.bin", "mfcc.bin", "index.txt"])
-def test_a_deleted_part_is_made_again(clips, root, tmp_path, name):
-    extract(clips, root)
-    files = store_files(tmp_path)
-    whole = {key: path.read_bytes() for key, path in files.items()}
-    files[name].unlink()
-    extract(clips, root)
-    assert {key: path.read_bytes() for key, path in files.items()} == whole
-
-
-def test_a_damaged_index_never_shifts_rows(clips, root, tmp_path):
-    extract(clips, root)
-    index = store_files(tmp_path)["index.txt"]
-    whole = index.read_bytes()
-    index.write_bytes(whole[: 3 * 65] + b" " * 64 + b"\n" + whole[4 * 65 :])
-    extract(clips, root)
-    assert index.read_bytes() == whole
-
-
-def test_an_index_with_a_clip_twice_is_made_again(clips, root, tmp_path):
-    extract(clips, root)
-    index = store_files(tmp_path)["index.txt"]
-    whole = index.read_bytes()
-    index.write_bytes(whole[:65] + whole[:-65])
-    extract(clips, root)
-    assert index.read_bytes() == whole
-
-
-def test_no_clips_have_no_features(clips, root):
-    assert extract(clips[:0], root)[:].shape == (0, 16, 32)
-
-
-@pytest.mark.parametrize("settings", [b'{"audio": "other"}', b"\xff"])
-def test_a_store_made_by_other_settings_is_remade(clips, root, tmp_path, settings):
-    extract(clips, root)
-    files = store_files(tmp_path)
-    files["settings.json"].write_bytes(settings)
-    files["mel.bin"].write_bytes(bytes(files["mel.bin"].stat().st_size))
-    assert extract(clips, root)[0].any()
-
-
-def test_a_killed_extraction_goes_on(clips, root, monkeypatch, tmp_path):
-    class Killed(BaseException):
-        pass
-
-    done = []
-    original = f.load_clip
-
-    def dies_at_the_sixth(path, *, config):
-        done.append(1)
-        if len(done) == 6:
-            raise Killed
-        return original(path, config=config)
-
-    monkeypatch.setattr(f, "load_clip", dies_at_the_sixth)
-    with pytest.raises(Killed):
-        extract(clips, root)
-    monkeypatch.setattr(f, "load_clip", original)
-    loaded = count_loads(monkeypatch)
-    extract(clips, root)
-    assert 0 < len(loaded) < 14
-    resumed = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "other" / "cache"))
-    extract(clips, root)
-    assert resumed == {k: p.read_bytes() for k, p in store_files(tmp_path / "other").items()}
-
-
-def test_a_clip_that_changed_since_the_manifest_is_refused(clips, root):
-    write_clip(root / clips["path"][3], tone(123))
-    with pytest.raises(f.FeatureError, match=r"has changed.*build the manifest again"):
-        extract(clips, root)
-
-
-def test_a_clip_that_is_gone_is_named(clips, root):
-    (root / clips["path"][3]).unlink()
-    with pytest.raises(f.FeatureError, match=clips["path"][3]):
-        extract(clips, root)
-
-
-def test_only_a_changed_clip_is_computed_again(clips, root, monkeypatch):
-    before = extract(clips, root)[:].copy()
-    write_clip(root / clips["path"][3], tone(123))
-    changed = article_view(build_manifest(root))
-    loaded = count_loads(monkeypatch)
-    after = extract(changed, root)[:]
-    assert len(loaded) == 1
-    assert np.flatnonzero((before != after).any(axis=(1, 2))).tolist() == [3]
-
-
-# A process of its own, for what would take the test's down with it.
-EXTRACT = """
-import os, resource, signal, sys
-from pathlib import Path
-from sercore import features as f
-from sercore.manifest import article_view, build_manifest
-from tests.speech import TINY
-
-root = Path(sys.argv[1])
-clips = article_view(build_manifest(root))
-loads, load_clip, fsync = [], f.load_clip, os.fsync
-
-def counted(path, *, config):
-    loads.append(path)
-    return load_clip(path, config=config)
-
-f.load_clip = counted
-{before}
-try:
-    f.extract(clips, root, config=TINY, kind="mel", report=None)
-except f.FeatureError as error:
-    sys.exit(str(error))
-print(len(loads))
-"""
-
-
-def start_extraction(root, before=""):
-    pytest.importorskip("resource", reason="needs limits and signals, which Windows has not")
-    command = [sys.executable, "-c", EXTRACT.format(before=before), str(root)]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def same_as_in_one_go(clips, root, tmp_path, monkeypatch):
-    """Whether extraction goes on to the bytes that it writes where nothing disturbs it."""
-    extract(clips, root)
-    resumed = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "other" / "cache"))
-    extract(clips, root)
-    return resumed == {k: p.read_bytes() for k, p in store_files(tmp_path / "other").items()}
-
-
-KILLED = """
-f._COMMIT_EVERY = 4
-syncs = []
-
-def dies(file):
-    syncs.append(file)
-    if len(syncs) == {moment}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    fsync(file)
-
-os.fsync = dies
-"""
-
-
-# Each commit syncs twice: behind the mel rows, and behind the MFCC rows.
-@pytest.mark.parametrize(("moment", "rows"), [(2, 0), (3, 4), (4, 4)])
-def test_a_process_killed_while_it_writes_goes_on(clips, root, tmp_path, monkeypatch, moment, rows):
-    process = start_extraction(root, KILLED.format(moment=moment))
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    files = store_files(tmp_path)
-    assert files["index.txt"].stat().st_size == 65 * rows
-    assert files["mel.bin"].stat().st_size > 2_048 * rows  # written, and not yet entered
-    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
-
-
-FULL = "resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
-
-
-def test_full_disk_keeps_what_was_there(clips, root, tmp_path, monkeypatch):
-    whole = extract(clips[:5], root)[:].copy()
-    before = {k: p.read_bytes() for k, p in store_files(tmp_path).items()}
-    row = len(before["mel.bin"]) // 5
-    process = start_extraction(root, FULL.format(size=5 * row + row // 2))
-    _, message = process.communicate()
-    assert process.returncode == 1
-    assert "what was there before is kept: make room, or point SER_CACHE elsewhere" in message
-    assert store_files(tmp_path)["mel.bin"].stat().st_size % row  # half a row
-    assert np.array_equal(extract(clips[:5], root)[:], whole)
-    assert {k: p.read_bytes() for k, p in store_files(tmp_path).items()} == before
-    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
-
-
-def test_a_disk_that_is_full_from_the_start_is_explained(clips, root):
-    process = start_extraction(root, FULL.format(size=10))
-    _, message = process.communicate()
-    assert process.returncode == 1 and "make room, or point SER_CACHE elsewhere" in message
-
-
-def test_a_second_process_waits_and_computes_nothing(clips, root):
-    processes = [start_extraction(root) for _ in range(2)]
-    assert sorted(int(process.communicate()[0]) for process in processes) == [0, 14]
-
-
-def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, monkeypatch):
-    def unreachable(*_, **__):
-        raise TimeoutError("no worker after 10 seconds")
-
-    monkeypatch.setattr(f, "Parallel", unreachable)
-    with pytest.raises(TimeoutError, match="no worker"):
-        extract(clips, root)
-
-
-@pytest.mark.parametrize("ahead", [4 * 4_096, 2**28])  # four clips at a time, or all
-def test_processes_write_the_same_bytes(clips, root, tmp_path, monkeypatch, ahead):
-    monkeypatch.setattr(f, "_PROCESSES_FROM", 1)
-    monkeypatch.setattr(f, "_TASK", 2)
-    monkeypatch.setattr(f, "_AHEAD", ahead)
-    loaded = count_loads(monkeypatch)
-    extract(clips, root)
-    assert len(loaded) == 1  # here; the other 13 elsewhere
-    monkeypatch.undo()
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    assert same_as_in_one_go(clips, root, tmp_path, monkeypatch)
+    assert forward.lengths.tolist() == backward.lengths[::-1].tolist()
+    assert len(forward) == 14 and extract(clips[:0], root)[:].shape == (0, 16, 32)
 
 
 def test_unknown_kind_names_the_alternatives(clips, root):
-    with pytest.raises(f.FeatureError, match="unknown kind 'chroma', expected one of mel, mfcc"):
+    with pytest.raises(f.FeatureError, match="'chroma'.*mel, mfcc"):
         extract(clips, root, "chroma")
 
 
-def test_half_precision_costs_little(clips, root):
-    exact = extract(clips, root)
-    half = extract(clips, root, config=replace(TINY, dtype="float16"))
-    assert half.array.dtype == np.float16
-    assert np.abs(exact[:] - half[:].astype(np.float32)).max() < 0.05  # dB
+def test_a_new_kind_is_one_entry(clips, root, add):
+    add("start", lambda clip: clip[:12].reshape(3, 4), (3, 4))
+    rows, expected = extract(clips, root, "start"), tone(400, seconds=0.66)[:12].reshape(3, 4)
+    assert rows.shape == (14, 3, 4) and np.allclose(rows[2], expected, atol=1e-4)
 
 
-def test_real_clips_agree_with_librosa_from_end_to_end(sample):
-    paths = sorted(sample.rglob("*.wav"))[::40]
-    for path in paths:
-        samples, _ = librosa.load(path, sr=ARTICLE.sample_rate, duration=4)
-        samples = np.pad(samples, (0, 176_400 - len(samples)))
-        mel = librosa.power_to_db(librosa.feature.melspectrogram(y=samples, sr=44_100), ref=np.min)
-        clip = f.load_clip(path, config=ARTICLE)
-        assert np.abs(f.mel_spectrogram(clip, config=ARTICLE) - mel).max() < 1e-3
-        cepstrum = librosa.feature.mfcc(y=samples, sr=44_100, n_mfcc=128)
-        assert np.abs(f.mfcc(clip, config=ARTICLE) - cepstrum).max() < 1e-3
+def test_a_kind_may_read_each_clip_at_its_own_length(root, add):
+    write_clip(root / "13.wav", tone(300, seconds=1.6))  # longer than `config.seconds`
+    add("whole", lambda clip: np.stack([clip, -clip]), (2, None))
+    rows = extract(table(root), root, "whole")
+    assert rows.shape == (14, 2, None) and rows.lengths[[0, 13]].tolist() == [4_800, 12_800]
+    samples, _ = librosa.load(root / "00.wav", sr=8_000)
+    assert np.array_equal(rows[0], [samples, -samples])
+    both = rows[[0, 13]]
+    assert both.shape == (2, 2, 12_800) and np.array_equal(both[1], rows[13])
+    assert np.array_equal(both[0][:, :4_800], rows[0]) and not both[0][:, 4_800:].any()
+
+
+def test_features_in_memory_have_their_full_length():
+    array = np.arange(24.0).reshape(3, 2, 4)
+    assert f.Features(array, np.array([2, 0])).lengths.tolist() == [4, 4]
+    unequal = f.Features([array[0], array[1][:, :3]], np.array([1, 0, 1]))
+    assert unequal.lengths.tolist() == [3, 4, 3] and unequal[:].shape == (3, 2, 4)
+
+
+def test_kinds_that_share_a_step_are_computed_in_one_pass(clips, root, add):
+    passes = []
+    halved = lambda clip, config: passes.append(1) or clip / 2  # noqa: E731
+    half, alone = add("half", prepare=halved), add("alone")
+    whole = add("whole", lambda half: half, shape=(None,), prepare=halved)
+    negative = add("negative", lambda half: -half[:3], prepare=halved)
+    assert np.array_equal(extract(clips, root, "half")[:], -extract(clips, root, "negative")[:])
+    assert len(passes) == len(half) == len(negative) == 14
+    assert not alone and not whole  # one shares nothing, one reads clips at their own length
+
+
+def test_another_version_is_computed_again(clips, root, add):
+    add("start")
+    before = extract(clips, root, "start")[:].copy()
+    add("start", lambda clip: 2 * clip[:3], version=2)
+    assert before.any() and np.array_equal(extract(clips, root, "start")[:], 2 * before)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 4), (1, 3), (2, 0)])
+def test_an_array_that_is_not_of_its_kinds_shape_is_refused(clips, root, add, shape):
+    add("odd", lambda clip: np.ones(shape), (2, 3))
+    with pytest.raises(f.FeatureError, match="odd"):
+        extract(clips, root, "odd")
+
+
+def test_only_what_is_new_is_computed_and_reported(clips, root, add):
+    calls, lines = add("start", lambda clip: clip[:100], (100,)), []
+    for n in (13, 14, 14):
+        f.extract(clips[:n], root, config=TINY, kind="start", report=lines.append)
+        assert len(calls) == n
+    assert len(lines) == 2 and "13 of 13" in lines[0] and "1 of 1" in lines[1]
+    before = extract(clips, root, "start")[:]
+    write_clip(root / "03.wav", tone(123))
+    after = extract(table(root), root, "start")[:]
+    assert len(calls) == 15 and np.flatnonzero((before != after).any(axis=1)).tolist() == [3]
+
+
+def test_a_clip_that_is_not_that_of_the_manifest_is_named(clips, root):
+    for change in (lambda file: write_clip(file, tone(123)), Path.unlink):
+        change(root / "03.wav")
+        with pytest.raises(f.FeatureError, match="03.wav.*build the manifest again"):
+            extract(clips, root)
+
+
+def stored(cache, kind="mel"):
+    """Return the bytes of the store that holds a kind, by the names of its files."""
+    (file,) = cache.glob(f"features/*/{kind}.bin")
+    return {path.name: path.read_bytes() for path in file.parent.iterdir()}
+
+
+@pytest.fixture
+def in_one_go(cache, tmp_path, monkeypatch):
+    """Whether a store has, at the end, the bytes that it has where nothing disturbs extraction."""
+
+    def check(clips, root, kind="mel"):
+        extract(clips, root, kind)
+        monkeypatch.setenv("SER_CACHE", str(tmp_path / "undisturbed"))
+        extract(clips, root, kind)
+        return stored(cache, kind) == stored(tmp_path / "undisturbed", kind)
+
+    return check
+
+
+DAMAGE = {"cut": lambda whole: whole[: len(whole) // 2], "longer": lambda whole: whole + b" " * 99}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, "gone"])
+@pytest.mark.parametrize("name", ["mel.bin", "mfcc.bin", "index.json"])
+def test_a_damaged_store_is_made_again(clips, root, cache, in_one_go, name, damage):
+    extract(clips[:9], root)
+    (file,) = cache.glob(f"features/*/{name}")
+    file.unlink() if damage == "gone" else file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    assert in_one_go(clips, root)
+
+
+def test_a_store_of_other_settings_is_made_again(clips, root, cache, in_one_go):
+    extract(clips, root)
+    (here,) = cache.glob("features/mel*/")
+    shutil.rmtree(here)
+    extract(clips, root, config=replace(TINY, mel_ref="min"))
+    (other,) = cache.glob("features/mel*/")
+    other.rename(here)
+    assert in_one_go(clips, root)
+
+
+def test_an_extraction_that_was_stopped_goes_on(many, in_one_go, add):
+    def compute(clip):
+        assert len(calls) != 899, "stopped"
+        return clip[:3]
+
+    clips, calls = table(many), add("start", compute)
+    with pytest.raises(AssertionError, match="stopped"):
+        extract(clips, many, "start")
+    extract(clips, many, "start")
+    assert 900 < len(calls) < 1_200 and in_one_go(clips, many, "start")
+
+
+# A process of its own. Each time that rows are written, the file of each kind is made safe.
+KILLED = """
+import os, signal, sys
+from tests.test_features import Path, extract, table
+
+root, moment, syncs, fsync = Path(sys.argv[1]), int(sys.argv[2]), [], os.fsync
+
+def dies(file):
+    syncs.append(file)
+    os.kill(os.getpid(), signal.SIGKILL) if len(syncs) == moment else fsync(file)
+
+os.fsync = dies
+extract(table(root)[:200], root)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("moment", [2, 3, 4])
+def test_a_process_killed_while_it_writes_goes_on(many, cache, in_one_go, moment):
+    command = [sys.executable, "-c", KILLED, str(many), str(moment)]
+    assert subprocess.run(command, cwd=REPOSITORY).returncode == -signal.SIGKILL
+    assert ("index.json" in stored(cache)) == (moment > 2)  # what was written last is not entered
+    assert in_one_go(table(many)[:200], many)
+
+
+def test_a_second_one_at_the_same_time_waits_and_computes_nothing(clips, root, add):
+    calls = add("start")
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: extract(clips, root, "start")[:], range(2))
+    assert len(calls) == 14 and np.array_equal(first, second)
+
+
+def test_a_full_disk_keeps_what_was_there(clips, root, cache, in_one_go):
+    resource = pytest.importorskip("resource", reason="needs limits, which Windows has not")
+    whole, (_, most) = extract(clips[:5], root)[:], resource.getrlimit(resource.RLIMIT_FSIZE)
+    row = len(stored(cache)["mel.bin"]) // 5
+    with ExitStack() as limits, pytest.raises(f.FeatureError, match="make room"):
+        limits.callback(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5 * row + row // 2, most))
+        extract(clips, root)
+    assert len(stored(cache)["mel.bin"]) % row  # half a row
+    assert np.array_equal(extract(clips[:5], root)[:], whole)
+    assert in_one_go(clips, root)
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(clips, root, cache):
+    cache.mkdir()
+    (cache / "features").write_text("in the way")
+    with pytest.raises(f.FeatureError, match="SER_CACHE"):
+        extract(clips, root)
+
+
+def test_an_error_that_is_not_the_disks_is_not_called_so(clips, root, add):
+    add("none", lambda clip: Path("nowhere").read_text())  # an OSError, as a full disk gives
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        extract(clips, root, "none")
+
+
+def test_processes_write_the_same_bytes_in_order(many, in_one_go, add):
+    calls, clips = add("start"), table(many)
+    with joblib.parallel_config(backend="loky"):
+        rows = extract(clips, many, "start")
+    assert len(calls) == 1  # the others in other processes
+    assert np.allclose(rows[:][:, 0], np.arange(900) / 1_000, atol=1e-4)
+    assert in_one_go(clips, many, "start")
