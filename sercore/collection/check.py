@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,29 +138,24 @@ def check_data(root: str | os.PathLike[str]) -> Check:
 
     Every file is hashed anew, because size and time do not show every damage.
     """
-    root = Path(root)
-    manifest = notes.build_manifest(root, fresh=True)
-    synthetic = is_demo(root)
+    manifest, synthetic = notes.build_manifest(root, fresh=True), is_demo(root)
+    about = ["These are the synthetic demo corpora: nobody speaks in them."] * synthetic
     return Check(
         counts=check_manifest(manifest, synthetic=synthetic),
         files=check_files(manifest, synthetic=synthetic),
         synthetic=synthetic,
-        remarks=tuple(_remarks(root, synthetic)),
+        remarks=(*about, *_remarks(Path(root))),
     )
 
 
-def _remarks(root: Path, synthetic: bool) -> Iterator[str]:
+def _remarks(root: Path) -> list[str]:
     corpora = corpora_in(root)
-    if synthetic:
-        yield "These are the synthetic demo corpora: nobody speaks in them."
-    if absent := [name for name in CORPORA if name not in corpora]:
-        yield f"Not there: {', '.join(absent)}."
-    if added := [name for name in corpora if name not in CORPORA]:
-        yield f"Added, so there is nothing to compare with: {', '.join(added)}."
     # os.path.isdir says no to a link that leads to itself; other ways raise.
-    others = [n for n in os.listdir(root) if n[0] != "." and os.path.isdir(os.path.join(root, n))]
-    if passed_over := sorted(ascii(name)[1:-1] for name in others if name not in corpora):
-        yield (
-            f"Not looked at, because they hold neither a {DECLARATION} nor folders named after "
-            f"emotions: {', '.join(passed_over)}."
-        )
+    folders = [n for n in os.listdir(root) if n[0] != "." and os.path.isdir(os.path.join(root, n))]
+    unread = f"because they hold neither a {DECLARATION} nor folders named after emotions"
+    listed = {
+        "Not there": [name for name in CORPORA if name not in corpora],
+        "Added, so there is nothing to compare with": [n for n in corpora if n not in CORPORA],
+        f"Not looked at, {unread}": sorted(ascii(n)[1:-1] for n in folders if n not in corpora),
+    }
+    return [f"{what}: {', '.join(names)}." for what, names in listed.items() if names]

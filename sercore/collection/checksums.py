@@ -19,17 +19,10 @@ Published = dict[str, tuple[str, str]]
 @cache
 def published(corpus: str) -> Published:
     """Return a corpus's published clips; there are none of a corpus that is not in `CORPORA`."""
-    if corpus not in CORPORA:
-        return {}
-    rows = (row for row in _rows() if row[0].startswith(f"{corpus}/"))
-    return {clip_name(corpus, path): (path, digest) for path, digest in rows}
-
-
-@cache
-def _rows() -> tuple[tuple[str, str], ...]:
     data = resources.files("sercore").joinpath("data/index.csv.gz").read_bytes()
-    _, *rows = csv.reader(gzip.decompress(data).decode().splitlines())
-    return tuple((path, digest) for path, digest in rows)
+    rows = csv.reader(gzip.decompress(data).decode().splitlines())
+    own = ((path, digest) for path, digest in rows if path.startswith(f"{corpus}/"))
+    return {clip_name(corpus, path): (path, digest) for path, digest in own}
 
 
 def clip_name(corpus: str, path: str | PurePath) -> str:
@@ -49,6 +42,5 @@ def changed(corpus: str, folder: Path) -> set[str]:
     names = {path: clip_name(corpus, path) for path in folder.rglob("*.[wW][aA][vV]") if reference}
     clips = [path for path, name in names.items() if name in reference]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
-        digests = pool.map(sha256, clips)
-    pairs = zip(clips, digests, strict=True)
+        pairs = zip(clips, pool.map(sha256, clips), strict=True)
     return {names[path] for path, digest in pairs if digest != reference[names[path]][1]}

@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,7 +25,6 @@ from sercore.collection import checksums
 from sercore.config import SercoreError
 from sercore.corpora import CORPORA, Corpus
 
-_PARTIAL = ".sercore-partial"  # ends the name of a folder that is being filled
 # kagglehub raises a plain ValueError for an archive that is neither zip nor tar.
 _BROKEN_ARCHIVE = (BadZipFile, TarError, zlib.error, EOFError, ValueError, NotImplementedError)
 
@@ -54,11 +52,10 @@ def collect(name: str, root: str | os.PathLike[str]) -> Path:
     the file system allows it, so that they are not stored twice. `CollectError` if the folder holds
     something else than the whole corpus, or it cannot be downloaded or put in place.
     """
-    download = plan(name, root)
-    if download is None:
-        return Path(root) / name
-    print(announcement([download]), flush=True)
-    return fetch(download)
+    if download := plan(name, root):
+        print(announcement([download]), flush=True)
+        return fetch(download)
+    return Path(root) / name
 
 
 def collect_all(names: Sequence[str], root: str | os.PathLike[str], *, yes: bool = False) -> None:
@@ -83,8 +80,17 @@ def plan(name: str, root: str | os.PathLike[str]) -> Download | None:
         raise CollectError(f"unknown corpus {name!r}, expected one of {', '.join(CORPORA)}")
     corpus, target = CORPORA[name], Path(root) / name
     with _explained(corpus, target):
-        if _is_there(corpus, target):
+        if os.path.lexists(target) and not target.is_dir():
+            raise CollectError(f"{target} is in the way: it is not a folder. Move it and try again")
+        clips = _count_clips(target)
+        if clips >= corpus.clips:
             return None
+        if target.is_dir() and any(target.iterdir()):  # the reader's to sort out
+            raise CollectError(
+                f"{target} holds {clips:,} of {corpus.title}'s {corpus.clips:,} clips and was left "
+                f"as it is: `python -m sercore check {target.parent}` says what is missing; to "
+                "collect the corpus anew, move the folder away first"
+            )
         place = next(folder for folder in target.absolute().parents if folder.exists())
         if not place.is_dir() or not os.access(place, os.W_OK):
             raise CollectError(f"{target}: {place} is not a folder that you may write to")
@@ -106,11 +112,7 @@ def announcement(downloads: Iterable[Download]) -> str:
 
 
 def fetch(download: Download) -> Path:
-    """Download what `plan` returned and put it in place, whole or not at all.
-
-    What has arrived of an interrupted download stays in kagglehub's cache, and the next call goes
-    on from there.
-    """
+    """Download what `plan` returned and put it in place, whole or not at all."""
     from kagglehub.config import get_cache_folder
 
     corpus, target, cache = download.corpus, download.target, Path(get_cache_folder())
@@ -128,22 +130,6 @@ def fetch(download: Download) -> Path:
     return target
 
 
-def _is_there(corpus: Corpus, target: Path) -> bool:
-    """Tell whether the folder holds the corpus; anything in between is the reader's to sort out."""
-    if not target.is_dir():
-        if target.exists() or target.is_symlink():
-            raise CollectError(f"{target} is in the way: it is not a folder. Move it and try again")
-        return False
-    clips = _count_clips(target)
-    if clips < corpus.clips and any(target.iterdir()):
-        raise CollectError(
-            f"{target} holds {clips:,} of {corpus.title}'s {corpus.clips:,} clips and was left as "
-            f"it is: `python -m sercore check {target.parent}` says what is missing; to collect "
-            "the corpus anew, move the folder away first"
-        )
-    return clips >= corpus.clips
-
-
 def _count_clips(folder: str | os.PathLike[str]) -> int:
     """Count the clips by name, because Kaggle's RAVDESS holds each one twice."""
     names = {name.lower() for _, _, names in os.walk(folder) for name in names}
@@ -155,7 +141,6 @@ def _ask_kaggle(corpus: Corpus, target: Path) -> Download:
     # Imported here, because whoever has the data does not need the clients: they take a second.
     from kagglehub.clients import build_kaggle_client
     from kagglehub.config import get_kaggle_credentials
-    from kagglehub.handle import parse_dataset_handle
     from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
 
     try:
@@ -165,9 +150,8 @@ def _ask_kaggle(corpus: Corpus, target: Path) -> Download:
             "the file kaggle.json with your Kaggle key, in ~/.kaggle or KAGGLE_CONFIG_DIR, cannot "
             "be read. Repair or remove it and try again: these corpora need no account"
         ) from None
-    handle, request = parse_dataset_handle(corpus.kaggle), ApiGetDatasetRequest()
-    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
-    dataset = None
+    request, dataset = ApiGetDatasetRequest(), None
+    request.owner_slug, request.dataset_slug = corpus.kaggle.split("/")
     # The client's errors are explained first; what is no answer of Kaggle's is a plain ValueError.
     with suppress(ValueError), _explained(corpus, target), build_kaggle_client() as client:
         dataset = client.datasets.dataset_api_client.get_dataset(request)
@@ -249,40 +233,32 @@ def _from_kaggle(download: Download) -> tuple[Path, int]:
 
 
 def _put_in_place(source: Path, corpus: Corpus, target: Path) -> None:
-    """Link the clips into a folder beside the target and give it the target's name at the end."""
-    root = target.parent
-    with _explained(corpus, target, disk=root):
-        root.mkdir(parents=True, exist_ok=True)
-        # What a process left behind that was killed here; `fetch` makes sure that no other works.
-        for leftover in root.glob(f".{target.name}-*{_PARTIAL}"):
-            shutil.rmtree(leftover)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=_PARTIAL, dir=root))
-        try:
-            _link_tree(source, partial / target.name)
-            if target.is_dir():
-                target.rmdir()  # an empty one: `_is_there` refused any other
-            (partial / target.name).rename(target)
-        finally:
+    """Link or copy the clips into a folder beside the target, which takes its name at the end."""
+    partial = target.with_name(f".{target.name}.sercore-partial")
+    with _explained(corpus, target, disk=target.parent), ExitStack() as undo:
+        # A process that was killed left it behind; `fetch` makes sure that no other works here.
+        if partial.exists():
             shutil.rmtree(partial)
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    """Rebuild a folder with links to its files, or copies; refuse what leads out of it."""
-    target.mkdir()
-    for path in sorted(source.rglob("*")):  # a folder comes before what it holds
-        place = target / path.relative_to(source)
-        if path.is_symlink():
-            raise CollectError(
-                f"{path} is a link, which no corpus holds; nothing was put into {target.name}. "
-                "Remove it there and collect the corpus again"
-            )
-        if path.is_dir():
-            place.mkdir()
-            continue
-        try:
-            os.link(path, place)
-        except OSError:  # another file system, or one without links
-            shutil.copy2(path, place)
+        partial.mkdir(parents=True)
+        undo.callback(shutil.rmtree, partial)
+        for path in sorted(source.rglob("*")):  # a folder comes before what it holds
+            place = partial / path.relative_to(source)
+            if path.is_symlink():
+                raise CollectError(
+                    f"{path} is a link, which no corpus holds; nothing was put into {target.name}. "
+                    "Remove it there and collect the corpus again"
+                )
+            if path.is_dir():
+                place.mkdir()
+                continue
+            try:
+                os.link(path, place)
+            except OSError:  # another file system, or one without links
+                shutil.copy2(path, place)
+        if target.is_dir():
+            target.rmdir()  # an empty one: `plan` refused any other
+        partial.rename(target)
+        undo.pop_all()
 
 
 @contextmanager
@@ -329,17 +305,19 @@ def _explain_network(error: OSError, corpus: Corpus, by_hand: str) -> str:
         return f"Kaggle cannot be reached ({reason}). Check the network and try again, or {by_hand}"
     status, seconds = response.status_code, response.headers.get("Retry-After", "")
     pause = f"{seconds} seconds" if seconds.isdigit() else "some minutes"
+    with_key = (
+        "does not accept your key (401). These corpora need none: remove it from ~/.kaggle "
+        "and from the variables KAGGLE_API_TOKEN and KAGGLE_KEY, or make a new one"
+    )
+    without_key = (
+        "wants an account for it (401). Make one, store a key as kaggle.com/settings shows, "
+        "and collect it again"
+    )
     said = {
-        401: "wants an account for it (401). Make one, store a key as kaggle.com/settings shows, "
-        "and collect it again",
+        401: with_key if get_kaggle_credentials() is not None else without_key,
         403: "does not let you have it (403). Accept what is asked for at "
         f"kaggle.com/datasets/{corpus.kaggle} and collect it again",
         404: f"no longer has {corpus.kaggle} (404). Name the other corpora to collect those",
         429: f"has too many requests from you (429). Wait {pause} and collect it again",
     }.get(status, f"has trouble of its own ({status}). Collect it again later")
-    if status == 401 and get_kaggle_credentials() is not None:
-        said = (
-            "does not accept your key (401). These corpora need none: remove it from ~/.kaggle "
-            "and from the variables KAGGLE_API_TOKEN and KAGGLE_KEY, or make a new one"
-        )
     return f"Kaggle {said}, or {by_hand}"

@@ -15,7 +15,7 @@ from importlib import resources
 
 import numpy as np
 
-from sercore.corpora import CORPORA
+from sercore.corpora import CORPORA, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +99,8 @@ STUDIOS = {
     for name, studio in _DATA["studios"].items()
 }
 """How each corpus was recorded, and by whom: about eight voices where the real one has many."""
-SILENT: str = _AWKWARD["silent"]
+SILENT, STEREO, ODD_RATE = (_AWKWARD[kind] for kind in ("silent", "stereo", "odd_rate"))
 """The clip without sound, one with two channels, one at 96 kHz: as some of the real ones are."""
-STEREO: str = _AWKWARD["stereo"]
-ODD_RATE: str = _AWKWARD["odd_rate"]
 COPIES: Mapping[str, str] = _AWKWARD["copies"]
 """Clips that hold the bytes of another, as in the real corpora: copy to original."""
 NOTICE: str = _DATA["notice"]
@@ -119,13 +117,13 @@ def plan() -> list[Clip]:
     return [clip for clip in clips if clip.path not in COPIES]
 
 
-def _clip(folder: str, stem: str, text: str, *, corpus: str, intensity: str = "") -> Clip:
-    """Describe a clip whose speaker and emotion the corpus's own grammar reads from its name."""
-    labels = CORPORA[corpus].parse(f"{stem}.wav")
+def _clip(folder: str, stem: str, text: str, *, intensity: str = "") -> Clip:
+    """Describe a clip whose corpus, speaker and emotion can be read from its name."""
+    labels = parse(f"{stem}.wav")
     return Clip(
-        path=f"{corpus}/{folder}/{stem}.wav",
-        corpus=corpus,
-        speaker=labels.speaker.removeprefix(f"{corpus}_"),
+        path=f"{labels.corpus}/{folder}/{stem}.wav",
+        corpus=labels.corpus,
+        speaker=labels.speaker.removeprefix(f"{labels.corpus}_"),
         emotion=labels.emotion,
         strength=STRENGTHS.get(intensity, 1.0),
         text=text,
@@ -137,14 +135,13 @@ def _plan_cremad() -> Iterator[Clip]:
     first, *others = texts
     for i, speaker in enumerate(STUDIOS["cremad"].voices):
         # Four sentences that move on with the speaker and are the same for all emotions.
-        sentences = [others[(7 * i + 4 + j) % len(others)] for j in range(4)]
+        sentences = [(others[(7 * i + 4 + j) % len(others)], "XX") for j in range(4)]
         for j, emotion in enumerate(CORPORA["cremad"].emotions):
             levels = [level for k, level in enumerate(("LO", "MD", "HI")) if k != (i + j) % 3]
             takes = [(first, level) for level in (["XX"] if emotion == "NEU" else levels)]
-            takes += [(sentence, "XX") for sentence in sentences]
-            for sentence, level in takes:
+            for sentence, level in takes + sentences:
                 stem = f"{speaker}_{sentence}_{emotion}_{level}"
-                yield _clip("AudioWAV", stem, texts[sentence], corpus="cremad", intensity=level)
+                yield _clip("AudioWAV", stem, texts[sentence], intensity=level)
 
 
 def _plan_ravdess() -> Iterator[Clip]:
@@ -159,7 +156,7 @@ def _plan_ravdess() -> Iterator[Clip]:
             for intensity, statement, take in takes:
                 stem = f"03-01-{emotion}-{intensity}-{statement:02}-{take:02}-{actor}"
                 text = _TEXTS["ravdess"][f"{statement:02}"]
-                yield _clip(f"Actor_{actor}", stem, text, corpus="ravdess", intensity=intensity)
+                yield _clip(f"Actor_{actor}", stem, text, intensity=intensity)
 
 
 def _plan_tess() -> Iterator[Clip]:
@@ -169,7 +166,7 @@ def _plan_tess() -> Iterator[Clip]:
                 # The makers misspelt this one name.
                 stem = f"{speaker}_{word}_{code}".replace("OAF_bite_neutral", "OA_bite_neutral")
                 place = f"TESS Toronto emotional speech set data/{speaker}_{folder}"
-                yield _clip(place, stem, f"Say the word {word}", corpus="tess")
+                yield _clip(place, stem, f"Say the word {word}")
 
 
 def _plan_savee() -> Iterator[Clip]:
@@ -177,7 +174,7 @@ def _plan_savee() -> Iterator[Clip]:
     for speaker in STUDIOS["savee"].voices:
         for code, texts in own.items():
             for number, text in enumerate([common, *texts], start=1):
-                yield _clip("ALL", f"{speaker}_{code}{number:02}", text, corpus="savee")
+                yield _clip("ALL", f"{speaker}_{code}{number:02}", text)
 
 
 def random_for(name: str, *, seed: int) -> np.random.Generator:

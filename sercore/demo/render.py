@@ -28,9 +28,6 @@ MARKER = "SYNTHETIC.txt"
 RECIPE = 1
 """Version of the clips: raise it whenever a change here changes their bytes."""
 
-# One actor's clips lie in two folders, as all of the real RAVDESS do.
-_TWICE, _SECOND_COPIES = "ravdess/Actor_01/", "ravdess/audio_speech_actors_01-24/Actor_01/"
-
 
 def is_demo(root: str | os.PathLike[str]) -> bool:
     """Return whether a folder is marked as holding demo corpora."""
@@ -57,8 +54,7 @@ def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -
     speech = soxr.resample(speech * fade * fade[::-1], SAMPLE_RATE, sample_rate)
     speech = _tilt(speech, prosody.tilt, sample_rate, low=150)
     level = studio.level + studio.voices[clip.speaker].level + prosody.level
-    pauses = (studio.lead, studio.trail)
-    lead, trail = (round(rng.uniform(low, high) * sample_rate) for low, high in pauses)
+    lead, trail = (round(rng.uniform(*s) * sample_rate) for s in (studio.lead, studio.trail))
     noise = rng.standard_normal(lead + len(speech) + trail, dtype=np.float32)
     recording = _at_level(_tilt(noise, studio.slope, sample_rate, low=40), studio.noise)
     recording[lead : lead + len(speech)] += _at_level(speech, level)
@@ -101,8 +97,12 @@ def make_demo_corpora(
         raise DemoError(f"seed must be at least 0, not {seed}")
     root = Path(root).expanduser().resolve()
     clips = planned.plan() if clips is None else clips
-    copies = _copies(clips)
-    files = sorted([*(clip.path for clip in clips), *copies])
+    paths = [clip.path for clip in clips]
+    copies = {copy: original for copy, original in planned.COPIES.items() if original in paths}
+    # One actor's clips lie in two folders, as all of the real RAVDESS do.
+    twice, second = "ravdess/Actor_01/", "ravdess/audio_speech_actors_01-24/Actor_01/"
+    copies |= {path.replace(twice, second): path for path in paths if path.startswith(twice)}
+    files = sorted([*paths, *copies])
     listed = "".join(f"{path}\n" for path in files)
     marker = f"{planned.NOTICE}recipe: {RECIPE}\nseed: {seed}\n\nFiles:\n{listed}"
     # Before the lock too: a finished set may lie where we cannot write, and beside a folder that
@@ -113,27 +113,17 @@ def make_demo_corpora(
     with filelock.FileLock(root.with_name(f".{root.name}.lock")):
         if _is_complete(root, marker, files):  # another process made it while we waited
             return root
-        # Fixed names: what a crash left behind is found and cleared by the next run.
-        fresh, stale = (root.with_name(f".{root.name}.sercore-{end}") for end in ("new", "old"))
-        for leftover in (fresh, stale):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-        _fill(fresh, clips, copies, seed)
-        write_whole(fresh / MARKER, marker)
+        # A fixed name: what a crash left behind is found and cleared by the next run.
+        work = root.with_name(f".{root.name}.sercore-work")
+        if work.exists():
+            shutil.rmtree(work)
+        _fill(work / "new", clips, copies, seed)
+        write_whole(work / "new" / MARKER, marker)
         if root.exists():
-            root.rename(stale)
-        fresh.rename(root)
-        if stale.exists():
-            shutil.rmtree(stale)
+            root.rename(work / "old")
+        (work / "new").rename(root)
+        shutil.rmtree(work)
     return root
-
-
-def _copies(clips: Sequence[Clip]) -> dict[str, str]:
-    """Return every copy and its original: the awkward ones and one actor's second copies."""
-    paths = [clip.path for clip in clips]
-    awkward = {copy: original for copy, original in planned.COPIES.items() if original in paths}
-    twice = [path for path in paths if path.startswith(_TWICE)]
-    return awkward | {path.replace(_TWICE, _SECOND_COPIES): path for path in twice}
 
 
 def _is_complete(root: Path, marker: str, files: Sequence[str]) -> bool:
@@ -145,12 +135,10 @@ def _is_complete(root: Path, marker: str, files: Sequence[str]) -> bool:
         raise DemoError(f"{root} is a file. {advice}")
     there = (root / MARKER).read_text("utf-8", errors="replace") if is_demo(root) else ""
     known = {MARKER, *there.partition("\nFiles:\n")[2].splitlines()}
+    by_desktops = {".DS_Store", "Thumbs.db", "desktop.ini"}  # files that are nobody's work
     for path in sorted(root.rglob("*")):
-        # Files that desktops leave behind are nobody's work.
-        if path.name in {".DS_Store", "Thumbs.db", "desktop.ini"}:
-            continue
-        name = path.relative_to(root).as_posix()
-        if name not in known and (path.is_symlink() or not path.is_dir()):
+        name, is_folder = path.relative_to(root).as_posix(), path.is_dir() and not path.is_symlink()
+        if name not in known and path.name not in by_desktops and not is_folder:
             raise DemoError(f"{root} holds {name}, which is not a demo clip. {advice}")
     paths = [root / name for name in files]
     return there == marker and all(path.is_file() and path.stat().st_size for path in paths)

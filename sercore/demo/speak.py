@@ -54,7 +54,6 @@ def speak_all(utterances: Sequence[Mapping[str, object]], *, seed: int = 0) -> l
             [sys.executable, "-P", "-m", "sercore.demo.speak", str(path)],
             input=json.dumps({"seed": seed, "utterances": list(utterances)}),
             capture_output=True,
-            text=True,
             encoding="utf-8",
             env={**os.environ, "PYTHONPATH": python_path},
         )
@@ -118,16 +117,15 @@ class Speaker:
 
     def _check_voice(self, voice: str) -> None:
         """Refuse an unknown voice: espeak-ng itself takes another one and reports success."""
-        languages = {path.name.lower() for path in (self._data / "lang" / "gmw").glob("en*")}
-        variants = {path.name for path in (self._data / "voices" / "!v").iterdir()}
-        language, _, variant = voice.partition("+")
-        for what, name, known in zip(
-            ("language", "variant"), (language, variant), (languages, variants), strict=True
-        ):
-            if name not in known:
+        known = {
+            "language": {path.name.lower() for path in (self._data / "lang" / "gmw").glob("en*")},
+            "variant": {path.name for path in (self._data / "voices" / "!v").iterdir()},
+        }
+        for (what, names), name in zip(known.items(), voice.partition("+")[::2], strict=True):
+            if name not in names:
                 raise DemoError(
                     f"espeak-ng has no {what} {name!r} for the voice {voice!r}, "
-                    f"expected one of {', '.join(sorted(known))}"
+                    f"expected one of {', '.join(sorted(names))}"
                 )
 
     @staticmethod
