@@ -8,16 +8,8 @@ import soundfile
 
 from sercore.config import AudioConfig
 
-TINY = AudioConfig(
-    sample_rate=8_000,
-    seconds=1.0,
-    n_fft=256,
-    hop_length=256,
-    n_mels=16,
-    n_mfcc=16,
-    mel_ref=1.0,
-    dtype="float32",
-)
+SIZES = {"sample_rate": 8_000, "seconds": 1.0, "n_fft": 256, "hop_length": 256}
+TINY = AudioConfig(**SIZES, n_mels=16, n_mfcc=16, mel_ref=1.0, dtype="float32")
 
 
 def tone(frequency: float, *, rate: int = 8_000, seconds: float = 1.0, level: float = 0.3):
@@ -34,9 +26,8 @@ def write_clip(path: Path, samples: np.ndarray, *, rate: int = 8_000, subtype: s
 
 def tiny_corpus(root: Path, *, clips: int = 42) -> Path:
     """Write SAVEE-like clips: each emotion a tone of its own, each clip a little different."""
-    codes = ("a", "d", "f", "h", "n", "sa", "su")
     for i in range(clips):
-        code, number = codes[i % 7], i // 7 + 1
+        code, number = ("a", "d", "f", "h", "n", "sa", "su")[i % 7], i // 7 + 1
         samples = tone(200 + 450 * (i % 7) + 7 * number, seconds=0.6 + 0.05 * number)
         speaker = ("DC", "JE", "JK", "KL")[number % 4]
         write_clip(root / "savee" / "ALL" / f"{speaker}_{code}{number:02}.wav", samples)
@@ -45,12 +36,7 @@ def tiny_corpus(root: Path, *, clips: int = 42) -> Path:
 
 def predictions(truth: str, predicted: str) -> pd.DataFrame:
     """Return a table of predictions from letters: a anger, d disgust, f fear, h happiness, …"""
-    names = {"a": "anger", "d": "disgust", "f": "fear", "h": "happiness", "n": "neutral"}
-    return pd.DataFrame(
-        {
-            "path": [f"savee/{i}.wav" for i in range(len(truth))],
-            "corpus": "savee",
-            "emotion": [names[letter] for letter in truth],
-            "predicted": [names[letter] for letter in predicted],
-        }
-    )
+    names = {name[0]: name for name in ("anger", "disgust", "fear", "happiness", "neutral")}
+    columns = {"emotion": truth, "predicted": predicted}
+    table = pd.DataFrame({key: [names[x] for x in letters] for key, letters in columns.items()})
+    return table.assign(path=[f"savee/{i}.wav" for i in range(len(truth))], corpus="savee")

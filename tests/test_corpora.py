@@ -37,13 +37,9 @@ def test_known_names(name, speaker, sex, age, emotion, intensity, sentence):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        (
-            "1001_DFA_XYZ_XX.wav",
-            "bad emotion code 'XYZ' in 1001_DFA_XYZ_XX.wav, .* one of ANG, DIS",
-        ),
+        ("1001_DFA_XYZ_XX.wav", "emotion code 'XYZ' in 1001_DFA_XYZ_XX.wav, .* one of ANG, DIS"),
         ("1000_DFA_ANG_XX.wav", "bad speaker code '1000' .* one of 1001 to 1091$"),
         ("1001_DFA_ANG_YY.wav", "bad intensity code 'YY'"),
-        ("03-01-09-01-01-01-01.wav", "bad emotion code '09'"),
         ("OAF_back_cross.wav", "bad emotion code 'cross'"),
         ("XX_a01.wav", "bad speaker code 'XX' .* DC, JE, JK, KL$"),
         ("1001_XYZ_ANG_XX.wav", "bad sentence code 'XYZ' .* one of DFA, IEO"),
@@ -106,9 +102,8 @@ def test_each_corpus_is_declared_in_full(corpus):
 
 
 def test_counts_and_order_of_corpora_and_classes():
-    counts = {name: corpus.clips for name, corpus in CORPORA.items()}
-    assert counts == {"cremad": 7_442, "ravdess": 1_440, "tess": 2_800, "savee": 480}
-    assert list(CORPORA) == ["cremad", "ravdess", "tess", "savee"]
+    counts = [(name, corpus.clips) for name, corpus in CORPORA.items()]
+    assert counts == [("cremad", 7_442), ("ravdess", 1_440), ("tess", 2_800), ("savee", 480)]
     assert list(EMOTIONS) == sorted(EMOTIONS) and len(EMOTIONS) == 7
 
 
