@@ -1,15 +1,19 @@
 """Small corpora made on the spot, for tests that need files on disk."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
+from hypothesis import settings
 
 from sercore.config import AudioConfig
 
 SIZES = {"sample_rate": 8_000, "seconds": 1.0, "n_fft": 256, "hop_length": 256}
 TINY = AudioConfig(**SIZES, n_mels=16, n_mfcc=16, mel_ref=1.0, dtype="float32")
+
+PATIENT = settings(deadline=None, max_examples=50)  # a busy machine is no bug
 
 
 def tone(frequency: float, *, rate: int = 8_000, seconds: float = 1.0, level: float = 0.3):
@@ -32,6 +36,18 @@ def tiny_corpus(root: Path, *, clips: int = 42) -> Path:
         speaker = ("DC", "JE", "JK", "KL")[number % 4]
         write_clip(root / "savee" / "ALL" / f"{speaker}_{code}{number:02}.wav", samples)
     return root
+
+
+def refuse_to_open(monkeypatch, *paths: Path):
+    """Let folders be shut, not by permissions, which mean nothing to root; return what refuses."""
+    scandir = os.scandir
+
+    def refuse(path) -> None:
+        if Path(path) in paths:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or scandir(path))
+    return refuse
 
 
 def predictions(truth: str, predicted: str) -> pd.DataFrame:

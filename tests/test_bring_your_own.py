@@ -1,13 +1,12 @@
 """Corpora that are not the course's own: declared in a corpus.toml, or a folder per emotion."""
 
 import contextlib
-import os
 import re
 import tomllib
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sercore import corpora as c
@@ -17,7 +16,7 @@ from sercore.collection.check import check_data
 from sercore.config import REPOSITORY
 from sercore.splits import SplitError, check_disjoint, random_split
 from sercore.workspace import NoDataError, open_workspace
-from tests.speech import tiny_corpus, tone, write_clip
+from tests.speech import PATIENT, refuse_to_open, tiny_corpus, tone, write_clip
 
 DECLARED = REPOSITORY / "sercore" / "data" / "corpora"
 EXAMPLE = (DECLARED / "example.toml").read_text("utf-8")
@@ -64,10 +63,10 @@ def of(table, corpus):
 def test_declared_clips_are_labelled_skipped_or_refused(root):
     table = m.build_manifest(root)
     clips = of(table, "robots")
-    clip = clips.loc["beeps/wav/r2_hap-2_2b.wav"]
-    assert (clip["speaker"], clip["sex"], clip["age"]) == ("robots_r2", "male", 30)
-    assert (clip["emotion"], clip["intensity"], clip["sentence"]) == ("happiness", "strong", "2")
-    assert clip["note"] == clips.loc["beeps/wav/r3_hap-1_1a.wav", "sex"] == ""
+    columns = ["speaker", "sex", "age", "emotion", "intensity", "sentence", "note"]
+    clip = clips.loc["beeps/wav/r2_hap-2_2b.wav", columns].tolist()
+    assert clip == ["robots_r2", "male", 30, "happiness", "strong", "2", ""]
+    assert clips.at["beeps/wav/r3_hap-1_1a.wav", "sex"] == ""
     skipped = clips.loc["beeps/wav/r1_bored-1_1a.wav"]
     assert skipped["emotion"] == "" and skipped["note"].startswith(m.SKIPPED)
     refused = clips.loc["beeps/wav/r9_ang-1_1a.wav", "note"]
@@ -78,12 +77,8 @@ def test_declared_clips_are_labelled_skipped_or_refused(root):
 
 def test_a_folder_per_emotion_needs_no_declaration(root):
     mine = of(m.build_manifest(root), "mine")
-    assert mine["emotion"].to_dict() == {
-        "mine/Angry/1.wav": "anger",
-        "mine/contempt/1.wav": "",
-        "mine/sad/1.wav": "sadness",
-    }
-    assert set(mine["speaker"]) == {""}
+    assert mine.index.tolist() == [f"mine/{name}/1.wav" for name in ("Angry", "contempt", "sad")]
+    assert mine["emotion"].tolist() == ["anger", "", "sadness"] and set(mine["speaker"]) == {""}
     note = mine.loc["mine/contempt/1.wav", "note"]
     assert "'contempt'" in note and "mine/corpus.toml" in note
     (root / "savee").rename(root / "other")  # a corpus of your own is enough
@@ -98,9 +93,6 @@ def test_the_rest_of_the_course_takes_added_corpora(root):
     assert scores.index.tolist() == ["savee", "mine", "robots"]
     with pytest.raises(SplitError, match=r"2 of 8 clips .*mine"):
         check_disjoint(clips, random_split(clips), by=["speaker"])
-
-
-def test_added_clips_that_can_be_used_are_found(root):
     check = check_data(root)
     assert check.counts["found"].to_dict() == {"savee": 0, "robots": 4, "mine": 2}
     assert check.counts.loc["robots", ["complete", "missing", "changed"]].isna().all()
@@ -127,12 +119,12 @@ def test_every_corpus_labels_its_clips_and_nothing_else(root, folder):
             corpus.parse(f"{folder}/{other}")
 
 
-@settings(deadline=None, max_examples=50)
+@PATIENT
 @given(st.text())
 def test_no_name_crashes_an_added_corpus(text):
+    texts = dict.fromkeys(("name", "title", "licence", "citation", "folder", "grammar"), "x")
     pattern = re.compile(r"(?P<speaker>.*)_(?P<emotion>.*)")
-    known = {"grammar": "", "emotions": {"a": "anger"}, "pattern": pattern}
-    corpus = c.Corpus(name="x", title="X", licence="", citation="", folder="x", **known)
+    corpus = c.Corpus(**texts, emotions={"a": "anger"}, pattern=pattern)
     for name in (text, f"x/{text}_a.wav"):
         with contextlib.suppress(c.LabelError):
             assert corpus.parse(name).emotion == "anger"
@@ -152,8 +144,8 @@ def test_names_are_put_together_and_aliases_resolved(tmp_path):
 
 def test_without_lists_any_code_is_right(tmp_path):
     labels = robots(tmp_path, SHORT).parse("beeps/x/r7_ang_99.WAV")
-    assert (labels.name, labels.speaker) == ("r7_ang_99.wav", "beeps_r7")
-    assert (labels.sentence, labels.sex, labels.age) == ("99", "", None)
+    known = ("r7_ang_99.wav", "beeps_r7", "99", "", None)
+    assert (labels.name, labels.speaker, labels.sentence, labels.sex, labels.age) == known
 
 
 def test_a_pattern_with_a_slash_reads_the_folders_too(tmp_path):
@@ -192,7 +184,6 @@ def test_a_code_that_is_not_in_its_list_is_refused(tmp_path, name):
     ("old", "new", "says"),
     [
         ('"anger"', '"angr"', "emotions.ang is 'angr', expected one of anger, disgust, .*, skip"),
-        ('"anger"', "5", "emotions.ang is 5, expected one of anger"),
         ('"anger"', '["anger"]', "emotions.ang is .* expected one of anger"),
         ("licence =", "licens =", "unknown key 'licens', expected one of title, licence"),
         ('licence = "CC0"', "", "key 'licence' is missing"),
@@ -204,14 +195,12 @@ def test_a_code_that_is_not_in_its_list_is_refused(tmp_path, name):
         ("(?P<speaker>", "(?P<who>", "unknown group 'who', expected one of speaker, emotion"),
         ("(?P<emotion>", "(?P<sentence>", "not a regular expression: redefinition"),
         ("(?P<emotion>[a-z]+)", "[a-z]+", "has no named group"),
-        ("(?P<speaker>r[0-9])", "(?P<speaker>r[0-9]", "not a regular expression: missing \\)"),
         ("(?P<speaker>", "(" * 9_999 + ")" * 9_999, "not a regular expression"),
         ("[a-z]+", "a{99999999999}", "not a regular expression"),
         (EXAMPLE, "a = " + "[" * 9_999, "is not TOML"),
         ("[emotions]", "[[emotions]]", "emotions must be a table"),
         ('"female"', '"f"', "speakers.r1 is 'f', expected one of female, male, \"\""),
         ("age = 30", 'age = "old"', "speakers.r2 .* expected one of female, male"),
-        ('sex = "male"', 'sex = "m"', "speakers.r2 .* expected one of female, male"),
         ("age = 30", "born = 1990", "speakers.r2 .* expected one of female, male"),
         ('2 = "strong"', '2 = "loud"', "intensities.2 is 'loud', expected one of low, medium"),
         ('"r1_ang-2_1a"', "7", "aliases.r1_ang-2_1 is 7, expected a text"),
@@ -229,7 +218,7 @@ def test_the_message_names_file_key_and_alternatives(tmp_path, old, new, says):
         robots(tmp_path, EXAMPLE.replace(old, new, 1))
 
 
-@settings(deadline=None, max_examples=50)
+@PATIENT
 @given(st.binary() | st.text().map(str.encode) | st.just(b'title = "\xff"'))
 def test_no_file_is_more_than_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("toml") / "corpus.toml"
@@ -258,19 +247,12 @@ def test_other_folders_are_no_corpora(root):
 @pytest.mark.parametrize("obstacle", ["loop", "dangling", "shut", "tess"])
 def test_what_cannot_be_opened_stops_no_other_corpus(root, monkeypatch, obstacle):
     before = m.build_manifest(root)
-    bad = root / obstacle
     if obstacle == "shut":
-        bad.mkdir()
-        scandir = os.scandir  # not by its permissions, which mean nothing to root
-
-        def refuse(path):
-            if os.fspath(path) == os.fspath(bad):
-                raise PermissionError(13, "Permission denied", os.fspath(path))
-            return scandir(path)
-
-        monkeypatch.setattr(os, "scandir", refuse)
+        (root / obstacle).mkdir()
+        refuse_to_open(monkeypatch, root / obstacle)
     else:
-        bad.symlink_to(root / "nowhere" if obstacle == "dangling" else bad)
+        target = "nowhere" if obstacle == "dangling" else obstacle
+        (root / obstacle).symlink_to(root / target)
     assert list(c.corpora_in(root)) == ["savee", "beeps", "mine"]
     assert m.build_manifest(root).equals(before)
     assert "Robots" in str(open_workspace(root))

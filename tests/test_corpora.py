@@ -4,12 +4,12 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sercore.corpora import CORPORA, EMOTIONS, LABELS, LabelError, parse
+from tests.speech import PATIENT
 
-PATIENT = settings(deadline=None, max_examples=50)  # a busy machine is no bug
 each_corpus = pytest.mark.parametrize("corpus", CORPORA.values(), ids=list(CORPORA))
 
 

@@ -18,7 +18,7 @@ from sercore import manifest as m
 from sercore.corpora import EMOTIONS
 from sercore.store.scan import find_files
 from sercore.workspace import NoDataError
-from tests.speech import tiny_corpus, tone, write_clip
+from tests.speech import refuse_to_open, tiny_corpus, tone, write_clip
 
 
 @pytest.fixture
@@ -228,15 +228,8 @@ def test_links_to_corpora_spaces_and_upper_case_endings_are_understood(root, cli
 
 
 def test_what_cannot_be_opened_is_a_row(root, clip, reading, monkeypatch):
-    # Not by their permissions, which mean nothing to root.
-    def refuse(path):
-        if Path(path) in (clip, root / "savee" / "shut"):
-            raise PermissionError(13, "Permission denied", str(path))
-
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or scandir(path))
-    reading.before = refuse
     (root / "savee" / "shut").mkdir()
+    reading.before = refuse_to_open(monkeypatch, root / "savee" / "shut", clip)
     table = m.build_manifest(root)
     assert note_of(table, "DC_a04.wav") == "unusable: cannot be opened (Permission denied)"
     assert note_of(table, "/shut") == "unusable: a folder that cannot be opened (Permission denied)"
