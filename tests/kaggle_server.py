@@ -15,19 +15,16 @@ import runpy
 import socket
 import sys
 import zipfile
-from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 from sercore.collection.checksums import published
 from sercore.corpora import CORPORA
 
 SECRET = "s3cr3t-of-the-test"
 """A credential that must turn up nowhere; the server repeats it in its errors and addresses."""
-
-_SERVICE = "/v1/datasets.DatasetApiService/"
-NOWHERE = "http://127.0.0.1:9"  # nothing listens there
 
 
 def members(name: str) -> list[str]:
@@ -48,23 +45,7 @@ def make_archive(name: str, *, lost: int = 0, extra: tuple[str, ...] = ()) -> by
     return file.getvalue()
 
 
-@dataclass
-class Dataset:
-    """A set on the server.
-
-    `cut` breaks the next download off after so many bytes; `md5` is what the server says in place
-    of the checksum; `resumes` is whether storage knows Range.
-    """
-
-    archive: bytes
-    version: int = 1
-    cut: int | None = None
-    md5: bytes | None = None
-    resumes: bool = True
-
-
-@dataclass
-class KaggleServer:
+class KaggleServer(ThreadingHTTPServer):
     """Serves `sets`, by handle, on a free port while it is entered.
 
     `log` holds every request, and `keys` every credential that came with one. `status` makes a
@@ -72,32 +53,29 @@ class KaggleServer:
     `body` with a text.
     """
 
-    sets: dict[str, Dataset] = field(default_factory=dict)
-    log: list[str] = field(default_factory=list)
-    keys: set[str | None] = field(default_factory=set)
-    status: dict[str, int] = field(default_factory=dict)
-    body: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.sets, self.log, self.keys, self.status, self.body = {}, [], set(), {}, {}
 
-    def add(self, name: str, archive: bytes, **options) -> None:
-        """Serve an archive as the Kaggle copy of a corpus."""
-        self.sets[CORPORA[name].kaggle] = Dataset(archive, **options)
+    def add(self, name: str, archive: bytes, *, cut=None, md5=None, resumes=True) -> None:
+        """Serve an archive as the Kaggle copy of a corpus.
+
+        `cut` breaks the next download off after so many bytes; `md5` is what the server says in
+        place of the checksum; `resumes` is whether storage knows Range.
+        """
+        options = {"cut": cut, "md5": md5 or hashlib.md5(archive).digest(), "resumes": resumes}
+        self.sets[CORPORA[name].kaggle] = SimpleNamespace(archive=archive, **options)
 
     def __enter__(self) -> "KaggleServer":
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.kaggle = self
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
         # Polled often, so that closing does not wait.
-        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def __exit__(self, *_) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *error) -> None:
+        self.shutdown()
+        super().__exit__(*error)
 
-
-class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address) -> None:
         # kagglehub hangs up on a download that it goes on with by Range; the tests' process dies.
         if not isinstance(sys.exception(), ConnectionError):
@@ -112,56 +90,51 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        method = self.path.removeprefix(_SERVICE)
+        method = self.path.removeprefix("/v1/datasets.DatasetApiService/")
         handle = f"{request['ownerSlug']}/{request['datasetSlug']}"
-        self.server.kaggle.log.append(f"{method} {handle}")
-        self.server.kaggle.keys.add(self.headers.get("Authorization"))
+        self.server.log.append(f"{method} {handle}")
+        self.server.keys.add(self.headers.get("Authorization"))
         if self._refused(method, handle):
             return
-        dataset = self.server.kaggle.sets[handle]
         if method == "DownloadDataset":
             location = f"/storage/{handle}?X-Goog-Signature={SECRET}"
             self._answer(302, headers={"Location": location})
         elif method == "GetDataset":
-            version, size = dataset.version, len(dataset.archive)
-            about = {"ref": handle, "currentVersionNumber": version, "totalBytes": size}
-            self._answer_json(200, about)
+            size = len(self.server.sets[handle].archive)
+            self._answer_json(200, {"ref": handle, "currentVersionNumber": 1, "totalBytes": size})
         else:
             self._answer_json(200, {"info": {"licenses": [{"name": "Other"}]}})
 
     def do_GET(self) -> None:
         handle = self.path.removeprefix("/storage/").partition("?")[0]
         wanted = self.headers.get("Range")
-        self.server.kaggle.log.append(f"storage {handle} {wanted or 'all'}")
+        self.server.log.append(f"storage {handle} {wanted or 'all'}")
         if self._refused("storage", handle):
             return
-        dataset = self.server.kaggle.sets[handle]
-        digest = dataset.md5 or hashlib.md5(dataset.archive).digest()
+        dataset = self.server.sets[handle]
         headers = {
             "Content-Type": "application/zip",
             "ETag": f'"{hashlib.md5(dataset.archive).hexdigest()}"',
             "Last-Modified": "Tue, 01 Oct 2019 10:00:00 GMT",
-            "x-goog-hash": f"crc32c=AAAAAA==,md5={base64.b64encode(digest).decode()}",
+            "x-goog-hash": f"crc32c=AAAAAA==,md5={base64.b64encode(dataset.md5).decode()}",
         }
         start = int(wanted.strip("bytes=-")) if wanted and dataset.resumes else 0
         if dataset.resumes:
             headers["Accept-Ranges"] = "bytes"
         if start:
-            last = len(dataset.archive) - 1
-            headers["Content-Range"] = f"bytes {start}-{last}/{last + 1}"
+            size = len(dataset.archive)
+            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
         cut, dataset.cut = dataset.cut, None
         self._answer(206 if start else 200, dataset.archive[start:], headers=headers, cut=cut)
 
     def _refused(self, method: str, handle: str) -> bool:
-        server = self.server.kaggle
+        server = self.server
+        status = server.status.get(method, 200 if handle in server.sets else 404)
         if method in server.body:
             self._answer(200, server.body[method].encode(), headers={"Content-Type": "text/html"})
-            return True
-        status = server.status.get(method, 200 if handle in server.sets else 404)
-        if status == 200:
-            return False
-        self._answer_json(status, {"code": status, "message": f"no, {SECRET}"})
-        return True
+        elif status != 200:
+            self._answer_json(status, {"code": status, "message": f"no, {SECRET}"})
+        return method in server.body or status != 200
 
     def _answer_json(self, status: int, value: dict) -> None:
         headers = {"Content-Type": "application/json", "Retry-After": "42"}
@@ -169,22 +142,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes = b"", *, headers: dict, cut: int | None = None):
         self.send_response(status)
-        for name, value in headers.items():
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[:cut])
+        self.close_connection = cut is not None
         if cut is not None:
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
-        self.close_connection = cut is not None
 
 
-def die_at(function: str, *, calls: int = 100) -> None:
-    """End the process at a call of `module.function`, as a power cut would."""
+def die_at(function: str) -> None:
+    """End the process after a hundred calls of `module.function`, as a power cut would."""
     module, _, name = function.rpartition(".")
     owner = importlib.import_module(module)
-    real, left = getattr(owner, name), iter(range(calls))
+    real, left = getattr(owner, name), iter(range(100))
 
     def dying(*args, **kwargs):
         if next(left, None) is None:
@@ -198,13 +170,12 @@ def main() -> None:
     """Run one of the two commands, whose kagglesdk finds Kaggle at the address."""
     from kagglesdk import kaggle_env
 
-    address, *arguments = sys.argv[1:]
+    address, *sys.argv = sys.argv[1:]
     kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = address
-    if arguments[0] == "--dies-at":
-        die_at(arguments[1])
-        arguments = arguments[2:]
-    sys.argv = arguments
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    if sys.argv[0] == "--dies-at":
+        _, function, *sys.argv = sys.argv
+        die_at(function)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

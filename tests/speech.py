@@ -38,6 +38,13 @@ def tiny_corpus(root: Path, *, clips: int = 42) -> Path:
     return root
 
 
+def damage_unseen(clip: Path) -> None:
+    """Silence the end of a clip, which keeps its size and time."""
+    stamp = clip.stat().st_mtime_ns
+    clip.write_bytes(clip.read_bytes()[:-99] + bytes(99))
+    os.utime(clip, ns=(stamp, stamp))
+
+
 def refuse_to_open(monkeypatch, *paths: Path):
     """Let folders be shut, not by permissions, which mean nothing to root; return what refuses."""
     scandir = os.scandir

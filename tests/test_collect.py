@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 # Imported here, not inside a test: it keeps the standard output that it finds.
 import kagglehub
@@ -25,10 +26,10 @@ from kagglesdk.kaggle_env import KaggleEnv, _env_to_endpoint
 from sercore.__main__ import main
 from sercore.collection import checksums
 from sercore.collection.download import CollectError, Download, announcement, collect, plan
+from sercore.config import REPOSITORY
 from sercore.corpora import CORPORA
-from tests.kaggle_server import NOWHERE, SECRET, KaggleServer, make_archive, members
+from tests.kaggle_server import SECRET, KaggleServer, make_archive, members
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SAVEE = CORPORA["savee"].kaggle
 
 
@@ -65,10 +66,16 @@ def collected(root: Path, *names: str) -> int:
     return main(["collect", *names, "--root", str(root), "--yes"])
 
 
-def launch(address: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Run a real command in a process of its own, with Kaggle at this address."""
-    command = [sys.executable, "-m", "tests.kaggle_server", address, *arguments]
+def launch(*arguments: str) -> subprocess.CompletedProcess:
+    """Run Python in a process of its own, in the repository's root."""
+    command = [sys.executable, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+
+
+def launch_collect(address: str, root: Path, *options: str) -> subprocess.CompletedProcess:
+    """Run the real command with Kaggle at this address."""
+    command = ["sercore", "collect", "savee", "--root", str(root), "--yes"]
+    return launch("-m", "tests.kaggle_server", address, *options, *command)
 
 
 def files(folder: Path) -> Counter:
@@ -94,25 +101,26 @@ def refused(root, capsys):
     return refused
 
 
-def write(path: Path, content: bytes = b"mine") -> None:
+def write(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    path.write_text("mine")
 
 
-@pytest.mark.parametrize("name", CORPORA)
-def test_a_corpus_comes_whole_from_an_empty_folder_through_a_cut(
-    name, kaggle, root, refused, capsys
-):
-    handle = CORPORA[name].kaggle
-    kaggle.add(name, make_archive(name), cut=1_500_000)
+NO_LINKS = Mock(side_effect=OSError(errno.EXDEV, "another file system"))
 
+
+@pytest.mark.parametrize(("name", "resumes"), [*dict.fromkeys(CORPORA, True).items(), ("savee", 0)])
+def test_a_corpus_comes_whole_through_a_cut(name, resumes, kaggle, root, refused, capsys):
+    kaggle.add(name, make_archive(name), cut=1_500_000, resumes=resumes)
     refused("the connection broke off", name)
     assert not root.exists()
 
     kaggle.log.clear()
     assert collected(root, name) == 0
     # kagglehub asks for all, sees what it has, and asks for the rest; it writes whole mebibytes.
-    assert kaggle.log[-2:] == [f"storage {handle} all", f"storage {handle} bytes=1048576-"]
+    asked = ["all", "bytes=1048576-"] if resumes else ["all"]
+    stored = [f"storage {CORPORA[name].kaggle} {what}" for what in asked]
+    assert [line for line in kaggle.log if line.startswith("storage")] == stored
     assert files(root / name) == names_of(name)
     assert [path.name for path in root.iterdir()] == [name]
     assert f"{CORPORA[name].clips:,} clips" in capsys.readouterr().out.splitlines()[-1]
@@ -120,13 +128,6 @@ def test_a_corpus_comes_whole_from_an_empty_folder_through_a_cut(
     kaggle.log.clear()
     assert collected(root, name) == 0
     assert kaggle.log == []
-
-
-def test_the_command_collects_in_a_process_of_its_own(kaggle, root):
-    done = launch(kaggle.address, "sercore", "collect", "savee", "--root", str(root), "--yes")
-    assert done.returncode == 0, done.stderr
-    assert files(root / "savee") == names_of("savee")
-    assert done.stdout.index("licence") < done.stdout.index("Downloading to")
 
 
 def test_all_four_are_meant_where_none_is_named(kaggle, root, monkeypatch):
@@ -143,20 +144,17 @@ def test_what_was_collected_before_a_failure_stays(kaggle, root, refused):
     assert files(root) == names_of("savee")
 
 
-@pytest.mark.parametrize("links", [2, 1])
-def test_clips_are_linked_and_copied_where_links_cannot_be_made(links, kaggle, root, monkeypatch):
-    if links == 1:
-        monkeypatch.setattr(os, "link", NO_LINKS)
+def test_clips_are_copied_where_links_cannot_be_made(kaggle, root, monkeypatch):
+    monkeypatch.setattr(os, "link", NO_LINKS)
     target = collect("savee", root)
     assert files(target) == names_of("savee")
-    assert {path.stat().st_nlink for path in target.rglob("*.wav")} == {links}
+    assert {path.stat().st_nlink for path in target.rglob("*.wav")} == {1}
 
 
 def test_the_clients_are_not_imported_for_a_corpus_that_is_there(home, root):
     for member in members("savee"):
         write(root / "savee" / member)
-    command = [sys.executable, "-X", "importtime", "-m", "sercore", "collect", "savee", "--root"]
-    done = subprocess.run([*command, root], capture_output=True, text=True, cwd=REPOSITORY)
+    done = launch("-X", "importtime", "-m", "sercore", "collect", "savee", "--root", str(root))
     assert done.returncode == 0 and "sercore.collection.download" in done.stderr
     assert "kagglehub" not in done.stderr and "kagglesdk" not in done.stderr
 
@@ -164,11 +162,9 @@ def test_the_clients_are_not_imported_for_a_corpus_that_is_there(home, root):
 @pytest.fixture
 def as_served(kaggle, monkeypatch) -> dict[str, tuple[str, str]]:
     """What the small Kaggle serves is what was published."""
-    archive = zipfile.ZipFile(io.BytesIO(make_archive("savee")))
-    reference = {
-        Path(path).name: (f"savee/{path}", hashlib.sha256(archive.read(path)).hexdigest())
-        for path in archive.namelist()
-    }
+    paths, archive = members("savee"), zipfile.ZipFile(io.BytesIO(make_archive("savee")))
+    noise = hashlib.sha256(archive.read(paths[0])).hexdigest()  # that of every clip
+    reference = {Path(path).name: (f"savee/{path}", noise) for path in paths}
     monkeypatch.setattr(checksums, "published", lambda name: reference)
     return reference
 
@@ -223,9 +219,8 @@ def test_a_terminal_is_asked(terminal, answer, status, kaggle, root, monkeypatch
     assert ("Add --yes" in capsys.readouterr().err) == (not terminal)
 
 
-def test_unknown_corpus_names_the_alternatives(root):
-    with pytest.raises(CollectError, match="unknown corpus 'emodb', expected one of cremad"):
-        collect("emodb", root)
+def test_unknown_corpus_names_the_alternatives(refused):
+    refused("unknown corpus 'emodb', expected one of cremad", "emodb")
 
 
 IN_THE_WAY = {
@@ -244,11 +239,10 @@ def test_what_is_in_the_way_stays_and_kaggle_is_not_asked(says, kaggle, root, tm
     assert files(tmp_path) == before and kaggle.log == []
 
 
-def test_a_folder_that_cannot_be_read_is_named(kaggle, root, monkeypatch):
-    (root / "savee").mkdir(parents=True)
-    monkeypatch.setattr(Path, "iterdir", raising(PermissionError(errno.EACCES, "Denied", "savee")))
-    with pytest.raises(CollectError, match=r"savee cannot be read or written \(Denied"):
-        collect("savee", root)
+def folder_that_cannot_be_read(kaggle, home, patch):
+    (home.parent / "data" / "savee").mkdir(parents=True)
+    denied = PermissionError(errno.EACCES, "Denied", "savee")
+    patch.setattr(Path, "iterdir", Mock(side_effect=denied))
 
 
 STATUS = {401: "an account", 403: "let you have it", 404: SAVEE, 429: "42 seconds", 503: "later"}
@@ -260,7 +254,9 @@ def test_a_refusal_says_what_to_do_and_leaves_nothing(method, status, kaggle, ro
     kaggle.status[method] = status
     with pytest.raises(CollectError, match=rf"SAVEE: .*\({status}\)") as caught:
         collect("savee", root)
-    assert STATUS[status] in str(caught.value) and not root.exists()
+    for said in (STATUS[status], CORPORA["savee"].homepage, str(root / "savee")):
+        assert said in str(caught.value)
+    assert not root.exists()
     # A notebook shows the cause, which may hold an address.
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
@@ -275,7 +271,11 @@ def notebook_on_kaggle(kaggle, home, patch):
     patch.setenv("KAGGLE_DATA_PROXY_URL", kaggle.address)
 
 
-def archive_with_a_link(kaggle, home, patch):
+def no_network(kaggle, home, patch):
+    patch.setitem(_env_to_endpoint, KaggleEnv.PROD, "http://127.0.0.1:9")  # nothing listens there
+
+
+def archive_with_a_link(kaggle, *_):
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for member in members("savee"):
@@ -287,6 +287,8 @@ def archive_with_a_link(kaggle, home, patch):
 
 
 TROUBLE = {
+    "SAVEE: Kaggle cannot be reached (ConnectionError)": no_network,
+    "savee cannot be read or written (Denied)": folder_that_cannot_be_read,
     "does not accept your key (401)": wrong_key,
     "kaggle.json with your": lambda kaggle, home, patch: write(home / ".kaggle" / "kaggle.json"),
     "is not Kaggle": lambda kaggle, home, patch: kaggle.body.update(GetDataset="<html>"),
@@ -306,18 +308,10 @@ def test_other_trouble_is_named_and_leaves_nothing(says, kaggle, root, home, mon
 def test_no_key_and_no_signed_address_is_ever_shown(kaggle, root, monkeypatch):
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
     kaggle.status["storage"] = 403
-    done = launch(kaggle.address, "sercore", "collect", "savee", "--root", str(root), "--yes")
+    done = launch_collect(kaggle.address, root)
     assert done.returncode == 1 and "(403)" in done.stderr
     assert kaggle.keys == {f"Bearer {SECRET}"}
     assert SECRET not in done.stdout + done.stderr
-
-
-def test_no_network_says_what_to_do_without_a_traceback(home, root):
-    done = launch(NOWHERE, "sercore", "collect", "savee", "--root", str(root), "--yes")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("sercore collect: SAVEE: Kaggle cannot be reached (ConnectionError)")
-    assert CORPORA["savee"].homepage in line and str(root / "savee") in line
-    assert done.returncode == 1 and not root.exists()
 
 
 SPOILT = {
@@ -335,24 +329,6 @@ def test_a_damaged_archive_is_thrown_away(how, kaggle, root, home, refused):
     assert not root.exists() and not files(home / "kagglehub" / "datasets")
     kaggle.add("savee", make_archive("savee"))
     assert collected(root, "savee") == 0
-
-
-def test_storage_that_cannot_resume_starts_again(kaggle, root):
-    kaggle.add("savee", make_archive("savee"), cut=1_500_000, resumes=False)
-    assert [collected(root, "savee"), collected(root, "savee")] == [1, 0]
-    assert files(root / "savee") == names_of("savee")
-
-
-def raising(error: BaseException):
-    """Return a function that does nothing but raise."""
-
-    def fail(*_):
-        raise error
-
-    return fail
-
-
-NO_LINKS = raising(OSError(errno.EXDEV, "another file system"))
 
 
 def fill_disk(monkeypatch, *, room: int) -> None:
@@ -402,16 +378,18 @@ def test_a_full_disk_leaves_nothing_half_made(room, last, kaggle, root, refused)
 # Unpacking writes with copyfileobj, putting in place links; both die after a hundred of 480 clips.
 @pytest.mark.parametrize("function", ["shutil.copyfileobj", "os.link"])
 def test_a_death_while_unpacking_is_not_taken_for_a_whole_corpus(function, kaggle, root):
-    command = ["sercore", "collect", "savee", "--root", str(root), "--yes"]
-    assert launch(kaggle.address, "--dies-at", function, *command).returncode == 9
+    assert launch_collect(kaggle.address, root, "--dies-at", function).returncode == 9
     assert not (root / "savee").exists()
 
-    assert files(collect("savee", root)) == names_of("savee")
+    done = launch_collect(kaggle.address, root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("licence") < done.stdout.index("Extracting files")
+    assert files(root / "savee") == names_of("savee")
     assert [path.name for path in root.iterdir()] == ["savee"]
 
 
 def test_an_interrupt_leaves_nothing_in_place(kaggle, root, monkeypatch):
-    monkeypatch.setattr(os, "link", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(os, "link", Mock(side_effect=KeyboardInterrupt))
     assert collected(root, "savee") == 130
     assert not files(root)
 
@@ -435,7 +413,7 @@ def test_members_that_lead_out_stay_inside(kaggle, root, tmp_path):
 def test_the_article_s_command_downloads_and_unzips_or_explains(status, kaggle, root):
     kaggle.status["GetDatasetMetadata"] = status
     command = ["kaggle", "datasets", "download", "-d", SAVEE, "--unzip", "-p", str(root / "savee")]
-    done = launch(kaggle.address, *command)
+    done = launch("-m", "tests.kaggle_server", kaggle.address, *command)
     if status == 200:
         assert done.returncode == 0 and plan("savee", root) is None, done.stderr
         assert files(root / "savee") == names_of("savee")
