@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sercore.config import PROFILES, SercoreError, TrainConfig
-from sercore.corpora import EMOTIONS
+from sercore.corpora import CORPORA, EMOTIONS
 from sercore.evaluation import confusion_table
 from sercore.models import Recipe, plateau, recipe_named
 from sercore.results import FIGURES, ResultsError, read_predictions_file, read_table
@@ -31,8 +32,6 @@ class ArticleError(SercoreError, ValueError):
 
 ON_ARTICLE_SPLIT = FIGURES / "article"
 """Folder of the runs on the article's own split, with the same files as `results.FIGURES`."""
-
-_CORPORA = ("cremad", "ravdess", "tess", "savee")  # in the article's order
 
 _CONFUSION = pd.read_csv(
     Path(__file__).parent / "data" / "article_confusion.csv", index_col=["model", "truth"]
@@ -77,15 +76,10 @@ def article_split(clips: pd.DataFrame) -> Split:
     as the article's confusion matrices. And the CRNN that the article's author published gives the
     article's confusion matrix for these clips (`read_article_crnn`).
     """
-    rank = {corpus: i for i, corpus in enumerate(_CORPORA)}
-    keys = pd.DataFrame(
-        {
-            "rank": clips["corpus"].map(rank).fillna(len(rank)).to_numpy(),
-            "lower": clips["path"].str.lower().to_numpy(),
-            "path": clips["path"].to_numpy(),
-        }
-    )
-    order = keys.sort_values(["rank", "lower", "path"]).index.to_numpy()
+    ranks = {corpus: i for i, corpus in enumerate(CORPORA)}  # they have the article's order
+    places = clips["corpus"].map(ranks).fillna(len(ranks))
+    keys = [(place, path.lower(), path) for place, path in zip(places, clips["path"], strict=True)]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
     split = random_split(clips)
     return Split(order[split.train], order[split.valid], order[split.test])
 
@@ -152,9 +146,8 @@ class GivenRates:
 
     def __post_init__(self) -> None:
         if not self.rates or not all(0 < rate < math.inf for rate in self.rates):
-            raise ArticleError(
-                f"rates must be positive, finite numbers, at least one, not {self.rates!r}"
-            )
+            expected = "positive, finite numbers, at least one"
+            raise ArticleError(f"rates must be {expected}, not {self.rates!r}")
 
     def __call__(self, training: TrainConfig) -> keras.callbacks.Callback:
         """Return the callback that sets the rates; `training` has no say."""
@@ -170,7 +163,6 @@ def replay_recipe(model: str) -> Recipe:
 
 def _known(model: str) -> str:
     if model not in _MODELS:
-        raise ArticleError(
-            f"the article has no model {model!r}, expected one of {', '.join(_MODELS)}"
-        )
+        known = ", ".join(_MODELS)
+        raise ArticleError(f"the article has no model {model!r}, expected one of {known}")
     return model

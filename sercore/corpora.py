@@ -12,6 +12,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -29,6 +30,10 @@ SKIP = "skip"
 
 DECLARATION = "corpus.toml"
 """The file that declares a corpus of your own, in its folder."""
+
+
+# Letters and their accents are composed, because file systems differ in how they store them.
+_nfc = partial(unicodedata.normalize, "NFC")
 
 
 class LabelError(SercoreError, ValueError):
@@ -158,11 +163,6 @@ def _bad_combination(corpus: str, codes: Mapping[str, str]) -> str:
     return ""
 
 
-def _nfc(text: str) -> str:
-    """Compose letters and their accents, because file systems differ in how they store them."""
-    return unicodedata.normalize("NFC", text)
-
-
 # --- reading a declaration ------------------------------------------------------------------------
 
 _FOUR = ("cremad", "ravdess", "tess", "savee")
@@ -172,10 +172,8 @@ _TABLE_OF = {what: f"{what}s" for what in ("speaker", "emotion", "sentence", "ta
 _TABLE_OF |= {"intensity": "intensities"}
 _EXAMPLE = tomllib.loads((_HOME / "example.toml").read_text(encoding="utf-8"))  # has all keys
 _KIND = {str: "a text", int: "a number", bool: "true or false", list: "a list", dict: "a table"}
-_WORDS = {
-    "emotions": (*LABELS, SKIP),
-    "intensities": ("low", "medium", "high", "normal", "strong", ""),
-}
+_WORDS: dict[str, tuple[str, ...]] = {"emotions": (*LABELS, SKIP)}
+_WORDS |= {"intensities": ("low", "medium", "high", "normal", "strong", "")}
 
 
 def read_declaration(path: str | os.PathLike[str]) -> Corpus:
@@ -262,8 +260,6 @@ CORPORA = {name: read_declaration(_HOME / f"{name}.toml") for name in _FOUR}
 """The four corpora of the article by the name of their folder."""
 
 _FOLDERS = read_declaration(_HOME / "folders.toml")
-FOLDER_LABELS = _FOLDERS.emotions
-"""Names of folders that say their emotion without a declaration, in upper or lower case."""
 
 
 def parse(path: str | PurePath) -> Labels:
@@ -288,8 +284,9 @@ def corpora_in(root: str | os.PathLike[str]) -> dict[str, Corpus]:
     """Return the corpora that a data folder holds, by the name of their folder.
 
     A folder is a corpus if it is named like one of `CORPORA`, or has a `corpus.toml` or folders
-    named after emotions (`FOLDER_LABELS`) in it. The four come first. Links that lead nowhere and
-    folders that cannot be opened are passed over; if `root` is one, that is an `OSError`.
+    named after emotions (`data/corpora/folders.toml`) in it. The four come first. Links that lead
+    nowhere and folders that cannot be opened are passed over; if `root` is one, that is an
+    `OSError`.
     """
     visible = sorted(name for name in os.listdir(root) if name[0] != "." and is_plain(name))
     folders = [name for name in visible if os.path.isdir(Path(root, name))]
@@ -300,7 +297,7 @@ def corpora_in(root: str | os.PathLike[str]) -> dict[str, Corpus]:
             continue
         # Of a folder that cannot be opened, os.walk tells nothing; `check` names it.
         _, below, _ = next(os.walk(Path(root, folder)), ("", [], []))
-        if folder not in CORPORA and any(name.casefold() in FOLDER_LABELS for name in below):
+        if folder not in CORPORA and any(name.casefold() in _FOLDERS.emotions for name in below):
             own = replace(_FOLDERS, name=_nfc(folder), title=_nfc(folder), folder=folder)
             found[folder] = replace(own, licence="", citation="")
     names = [corpus.name for corpus in found.values()]

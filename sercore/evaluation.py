@@ -27,17 +27,13 @@ class Scores:
     """How well a table of predictions agrees with the truth; all shares lie between 0 and 1."""
 
     n: int
-    """Clips."""
     accuracy: float
-    """Share of the clips that were predicted right."""
     low: float
-    """Lower end of its 95 % Wilson interval."""
     high: float
-    """Upper end."""
+    """The ends of the accuracy's 95 % Wilson interval."""
     uar: float
     """Unweighted average recall: the mean over classes of the share predicted right."""
     macro_f1: float
-    """Mean of the classes' F1."""
 
     def __str__(self) -> str:
         return (
@@ -68,18 +64,12 @@ def score(predictions: pd.DataFrame) -> Scores:
     A class without a clip is left out of the averages over classes. No clips at all are an
     `EvaluationError`.
     """
+    n = len(predictions)
     n_right = int((predictions["emotion"] == predictions["predicted"]).sum())
-    low, high = accuracy_interval(n_right, len(predictions))
-    classes = per_class(predictions)
-    averages = classes[classes["clips"] > 0].mean()
-    return Scores(
-        n=len(predictions),
-        accuracy=n_right / len(predictions),
-        low=low,
-        high=high,
-        uar=float(averages["recall"]),
-        macro_f1=float(averages["f1"]),
-    )
+    low, high = accuracy_interval(n_right, n)
+    averages = per_class(predictions).query("clips > 0")[["recall", "f1"]].mean()
+    uar, macro_f1 = averages.tolist()
+    return Scores(n=n, accuracy=n_right / n, low=low, high=high, uar=uar, macro_f1=macro_f1)
 
 
 def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -109,10 +99,8 @@ def score_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count how often each emotion was taken for each: shape (7, 7), rows are the truth."""
-    counts = metrics.confusion_matrix(
-        predictions["emotion"], predictions["predicted"], labels=list(EMOTIONS)
-    )
-    return confusion_table(counts)
+    pairs = predictions["emotion"], predictions["predicted"]
+    return confusion_table(metrics.confusion_matrix(*pairs, labels=list(EMOTIONS)))
 
 
 def confusion_table(counts: ArrayLike) -> pd.DataFrame:

@@ -1,7 +1,4 @@
-"""Pictures, one function each. A function draws on the axes that it is given, or makes some.
-
-It returns the axes that it drew on.
-"""
+"""Pictures, one function each: it draws on the axes given, or on new ones, and returns them."""
 
 from __future__ import annotations
 
@@ -98,18 +95,11 @@ def spectrogram(
     darkest and the brightest colour; with the same limits, pictures can be compared.
     """
     ax = _axes(ax)
-    image = librosa.display.specshow(
-        np.asarray(values, dtype=np.float32),
-        sr=config.sample_rate,
-        hop_length=config.hop_length,
-        n_fft=config.n_fft,
-        x_axis="time",
-        y_axis="mel" if rows == "mel" else None,
-        cmap=SPECTRAL_PALETTE,
-        vmin=limits[0] if limits else None,
-        vmax=limits[1] if limits else None,
-        ax=ax,
-    )
+    low, high = limits or (None, None)
+    options: dict[str, Any] = {"sr": config.sample_rate, "hop_length": config.hop_length}
+    options |= {"n_fft": config.n_fft, "x_axis": "time", "y_axis": "mel" if rows == "mel" else None}
+    options |= {"cmap": SPECTRAL_PALETTE, "vmin": low, "vmax": high, "ax": ax}
+    image = librosa.display.specshow(np.asarray(values, dtype=np.float32), **options)
     ax.figure.colorbar(image, ax=ax, label=unit)
     # librosa marks every half second, too close together for pictures side by side.
     ax.xaxis.set_major_locator(MultipleLocator(1))
@@ -124,17 +114,9 @@ def spectrogram(
 def by_emotion(table: pd.DataFrame, column: str, *, unit: str = "", ax: Axes | None = None) -> Axes:
     """Draw how a column of `table` is spread within each emotion, as boxes (chapter 3)."""
     ax = _axes(ax)
-    sns.boxplot(
-        table,
-        x=column,
-        y="emotion",
-        order=[label for label in LABELS if label in set(table["emotion"])],
-        hue="emotion",
-        palette=EMOTION_COLOURS,
-        legend=False,
-        fliersize=2,
-        ax=ax,
-    )
+    order = [label for label in LABELS if label in set(table["emotion"])]
+    colours = {"hue": "emotion", "palette": EMOTION_COLOURS, "legend": False}
+    sns.boxplot(table, x=column, y="emotion", order=order, fliersize=2, ax=ax, **colours)
     name = column.replace("_", " ")
     ax.set(xlabel=f"{name} in {unit}" if unit else name, ylabel="")
     return ax
@@ -187,17 +169,9 @@ def confusion(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -
     """
     ax = _axes(ax, 7.0, 5.5)
     shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
-    sns.heatmap(
-        shares,
-        annot=table,
-        fmt="d",
-        vmin=0,
-        vmax=1,
-        cmap=SPECTRAL_PALETTE,
-        square=True,
-        cbar_kws={"label": "share of the true class"},
-        ax=ax,
-    )
+    colours = {"vmin": 0, "vmax": 1, "cmap": SPECTRAL_PALETTE}
+    bar = {"label": "share of the true class"}
+    sns.heatmap(shares, annot=table, fmt="d", square=True, cbar_kws=bar, ax=ax, **colours)
     ax.set(xlabel="predicted", ylabel="truth", title=title)
     ax.tick_params(axis="x", rotation=40)
     ax.tick_params(axis="y", rotation=0)

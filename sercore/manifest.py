@@ -28,7 +28,6 @@ is in Hz, and `note` is empty or begins with one of the seven kinds below."""
 
 UNUSABLE, UNKNOWN, COPY, SKIPPED = "unusable", "unknown name", "copy", "skipped"
 SILENT, CONFLICT, TWIN = "silent", "same bytes, other label", "twin"
-_IN_NO_VIEW = (UNUSABLE, UNKNOWN, COPY, SKIPPED)
 
 SILENCE_PEAK = 1e-3
 """A clip whose largest sample stays below this (-60 dB of full scale) is silent. The quietest
@@ -59,10 +58,7 @@ def build_manifest(root: str | os.PathLike[str], *, fresh: bool = False) -> pd.D
     if not clips and not any(entry.problem for entry in entries):
         raise ManifestError(f"the corpora's folders in {root} hold no .wav file; unzip them first")
     facts = facts_of(root, clips, fresh=fresh)
-    rows = [
-        _row(entry, facts.get(entry.path, Facts()), corpora[entry.path.split("/", 1)[0]])
-        for entry in entries
-    ]
+    rows = [_row(entry, facts.get(entry.path, Facts()), corpora) for entry in entries]
     _note_copies(rows)
     _note_same_bytes(rows)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
@@ -77,11 +73,9 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     return asdict(inspect_file(path))
 
 
-# --- rows and their notes -------------------------------------------------------------------------
-
-
-def _row(entry: Entry, facts: Facts, corpus: Corpus) -> dict[str, Any]:
+def _row(entry: Entry, facts: Facts, corpora: dict[str, Corpus]) -> dict[str, Any]:
     """Combine what the file name says with what the bytes say."""
+    corpus = corpora[entry.path.split("/", 1)[0]]
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
     row |= {"path": entry.path, "corpus": corpus.name, "age": None}
     row |= {"seconds": facts.seconds, "sample_rate": facts.sample_rate, "sha256": facts.sha256}
@@ -131,48 +125,36 @@ def _note_same_bytes(rows: list[dict[str, Any]]) -> None:
             first["note"] = f"{CONFLICT}: {rest[0]['path']}"
 
 
-# --- views ----------------------------------------------------------------------------------------
-
-
 def article_view(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return the clips as the article counts them: each once, odd ones included (12,162 in all).
 
     Second copies, unusable files and unknown names are out; silent clips, twins and clips with
-    the same bytes under two labels are in. It is a `ManifestError` if no clip is left.
+    the same bytes under two labels are in. Without any clip left, here and in `clean_view`, it is
+    a `ManifestError`.
     """
-    return _some(_view(manifest, ~manifest["note"].str.startswith(_IN_NO_VIEW)), manifest)
+    return _view(manifest, ~manifest["note"].str.startswith((UNUSABLE, UNKNOWN, COPY, SKIPPED)))
 
 
 def clean_view(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return only the clips without any note (12,154 in all): what one would train on today.
-
-    It is a `ManifestError` if no clip is left.
-    """
-    return _some(_view(manifest, manifest["note"] == ""), manifest)
+    """Return only the clips without any note (12,154 in all): what one would train on today."""
+    return _view(manifest, manifest["note"] == "")
 
 
 def without_calm(clips: pd.DataFrame) -> pd.DataFrame:
     """Return the clips that carry one of the seven emotions, as the article does (11,970)."""
-    return _view(clips, clips["emotion"] != "calm")
+    return clips[clips["emotion"] != "calm"].reset_index(drop=True)
 
 
-def _view(table: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
-    return table[keep].reset_index(drop=True)
-
-
-def _some(view: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return a view that has clips; without any, a chapter would end in an error of pandas."""
-    if view.empty:
+def _view(manifest: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
+    """Return some clips; if there were none, a chapter would end in an error of pandas."""
+    if not keep.any():
         reasons = manifest["note"].str.split(":").str[0].value_counts()
         found = ", ".join(f"{reason} ({n})" for reason, n in reasons.items())
         raise ManifestError(
             f"none of the {len(manifest)} sound files can be used{': ' * bool(found)}{found}; "
             "`python -m sercore check DIR --all` names them, chapter 1 shows how to get them anew"
         )
-    return view
-
-
-# --- as a file ------------------------------------------------------------------------------------
+    return manifest[keep].reset_index(drop=True)
 
 
 def manifest_text(manifest: pd.DataFrame) -> str:
@@ -223,8 +205,6 @@ def manifest_digest(clips: pd.DataFrame) -> str:
 
 
 def _check_columns(columns: Iterable[str], what: str) -> None:
-    if list(columns) != list(COLUMNS):
-        raise ManifestError(
-            f"{what} is not a manifest: its columns are {', '.join(columns)}, "
-            f"not {', '.join(COLUMNS)}"
-        )
+    if tuple(columns) != COLUMNS:
+        found, expected = ", ".join(columns), ", ".join(COLUMNS)
+        raise ManifestError(f"{what} is not a manifest: its columns are {found}, not {expected}")

@@ -1,6 +1,7 @@
 """What comes with the repository: results, predictions and histories of its runs (chapter 8).
 
-Reading them needs neither TensorFlow nor a clip. `course.publishing` writes them.
+Reading them needs neither TensorFlow nor a clip, and what is not there, or damaged, is a
+`ResultsError`. `course.publishing` writes them.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def results_file(folder: Path = FIGURES) -> Path:
 def tables_digest(name: RunName, folder: Path = FIGURES) -> str:
     """Return a hash of a run's predictions and history; the model file of the run holds it too.
 
-    So tables of another run are noticed. A missing table is a `ResultsError`.
+    So tables of another run are noticed.
     """
     digest = hashlib.sha256()
     for file in (name.predictions_file(folder), name.history_file(folder)):
@@ -78,7 +79,7 @@ def tables_digest(name: RunName, folder: Path = FIGURES) -> str:
 def read_results(folder: Path = FIGURES) -> pd.DataFrame:
     """Read the table of the published runs, a row each, sorted by profile, model and seed.
 
-    `figures/README.md` explains the columns. A missing table is a `ResultsError`.
+    `figures/README.md` explains the columns.
     """
     key = ("profile", "model", "seed")
     return read_table(results_file(folder), columns=key, dtype={"python": "str"})
@@ -88,16 +89,13 @@ def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
     """Read a published run's answers for the test clips of its split.
 
     Columns: `path`, `corpus`, `speaker`, `emotion` (the truth), `predicted`, and the seven
-    `PROBABILITIES`, rounded to six decimals. A run that was not published is a `ResultsError`.
+    `PROBABILITIES`, rounded to six decimals.
     """
     return read_predictions_file(name.predictions_file(folder))
 
 
 def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
-    """Read how the training of a published run went: a row for each epoch, from 1.
-
-    Columns: `HISTORY`. A run that was not published is a `ResultsError`.
-    """
+    """Read how the training of a published run went: for each epoch, from 1, the `HISTORY`."""
     return read_table(name.history_file(folder), columns=("epoch", *HISTORY)).set_index("epoch")
 
 

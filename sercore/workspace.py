@@ -56,11 +56,9 @@ def open_workspace(data: str | os.PathLike[str] | None = None) -> Workspace:
     one. A folder that is not there or holds none is a `NoDataError`, a `corpus.toml` that cannot be
     used is a `DeclarationError`.
     """
-    root = Path(data).expanduser().resolve() if data else data_folder()
-    if root:
-        check_root(root)
-    else:
-        root = make_demo_corpora(cache_dir() / "demo")
+    named = Path(data).expanduser().resolve() if data else data_folder()
+    root = named or make_demo_corpora(cache_dir() / "demo")
+    check_root(root)
     return Workspace(root=root, profile=load_profile(), synthetic=is_demo(root))
 
 
@@ -69,11 +67,8 @@ def check_root(root: Path) -> None:
     try:
         if corpora_in(root):
             return
-        folders = ", ".join(CORPORA)
-        problem = (
-            f"holds none of the folders {folders}, no folder with a {DECLARATION}, and none whose "
-            "folders are named after emotions"
-        )
+        problem = f"holds none of the folders {', '.join(CORPORA)}, no folder with a {DECLARATION}"
+        problem += ", and none whose folders are named after emotions"
     except OSError as error:
         absent = isinstance(error, FileNotFoundError)
         problem = "does not exist" if absent else f"cannot be opened ({error.strerror})"
