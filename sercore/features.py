@@ -38,16 +38,13 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 
 
 def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
-    """Return the mel spectrogram in decibels, of shape (n_mels, n_frames) (chapter 4).
-
-    `mel_ref` says which power is 0 dB; no cell is more than 80 dB below the loudest.
-    """
+    """Return the mel spectrogram in dB against `mel_ref`, of shape (n_mels, n_frames) (chapter 4)."""
     return _decibels(mel_power(clip, config=config), config=config)
 
 
 def _decibels(power: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     ref: Any = np.min if config.mel_ref == "min" else config.mel_ref
-    return librosa.power_to_db(power, ref=ref)
+    return librosa.power_to_db(power, ref=ref)  # no cell is more than 80 dB below the loudest
 
 
 def mfcc(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
