@@ -38,7 +38,7 @@ def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 
 
 def mel_spectrogram(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
-    """Return the mel spectrogram in dB against `mel_ref`, of shape (n_mels, n_frames) (chapter 4)."""
+    """Return the mel spectrogram in dB against `mel_ref`, shape (n_mels, n_frames) (chapter 4)."""
     return _decibels(mel_power(clip, config=config), config=config)
 
 
