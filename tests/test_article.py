@@ -15,6 +15,8 @@ from sercore.models import RECIPES
 from sercore.splits import random_split
 from tests.published import article_clips
 
+MODELS = a.article_figures().index
+
 
 def counts(test: pd.DataFrame) -> list[int]:
     return test["emotion"].value_counts().reindex(EMOTIONS).tolist()
@@ -38,7 +40,7 @@ def test_a_model_that_it_does_not_have_is_named(tell, monkeypatch):
 
 def test_its_split_has_the_test_clips_of_its_confusion_matrices():
     expected = [390, 369, 378, 396, 326, 396, 139]
-    for model in a.article_figures().index:
+    for model in MODELS:
         assert a.article_confusion(model).sum(axis=1).tolist() == expected
     clips = article_clips()
     for order in (clips, clips.sample(frac=1, random_state=1)):  # as they come, and mixed
@@ -51,14 +53,12 @@ def test_its_split_has_the_test_clips_of_its_confusion_matrices():
 def test_its_authors_crnn_gives_its_confusion_matrix_on_its_split():
     answers, clips = a.read_article_crnn(), article_clips()
     test = clips.iloc[a.article_split(clips).test]
-    told = answers.set_index("path")["emotion"]
-    assert told.to_dict() == test.set_index("path")["emotion"].to_dict()
+    truth = [table.set_index("path")["emotion"].to_dict() for table in (answers, test)]
+    assert truth[0] == truth[1]
     pd.testing.assert_frame_equal(confusion(answers), a.article_confusion("crnn_mfcc"))
 
 
-@pytest.mark.parametrize(
-    ("model", "epochs"), [("cnn_mel", 40), ("cnn_mfcc", 31), ("crnn_mfcc", 23)]
-)
+@pytest.mark.parametrize(("model", "epochs"), zip(MODELS, (40, 31, 23), strict=True))
 def test_its_curves_end_ten_epochs_after_the_accuracy_it_reports(model, epochs):
     curves = a.read_article_curves(model)
     assert curves.index.tolist() == list(range(1, epochs + 1))
@@ -82,11 +82,9 @@ def test_given_rates_are_set_and_the_last_one_stays():
     model = SimpleNamespace(optimizer=keras.optimizers.Adam(0.5))
     callback = a.GivenRates((0.3, 0.1))(TrainConfig(max_epochs=4, shuffle=False))
     callback.set_model(model)
-    set_to = []
-    for epoch in range(4):
+    for epoch, rate in enumerate((0.3, 0.1, 0.1, 0.1)):
         callback.on_epoch_begin(epoch)
-        set_to.append(float(model.optimizer.learning_rate))
-    assert set_to == pytest.approx([0.3, 0.1, 0.1, 0.1])
+        assert float(model.optimizer.learning_rate) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("rates", [(), (1e-3, 0), (-1e-3,), (math.inf,), (math.nan,)])

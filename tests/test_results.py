@@ -49,36 +49,31 @@ def test_a_table_that_is_not_there_is_named(tmp_path, read):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("share", [0, 0.5])
-def test_a_damaged_file_is_named(tmp_path, share):
-    file = write_predictions(predictions(), NAME, tmp_path)
-    content = file.read_bytes()
-    file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(r.ResultsError, match=file.name):
-        r.read_predictions(NAME, tmp_path)
+UNLABELLED = f"clip,truth,{','.join(r.PROBABILITIES)}\nx.wav,anger,1,0,0,0,0,0,0\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "share", "problem"),
     [
-        ("version https://git-lfs\n", "column clip"),
-        ("clip,truth\na,b\n", "column p_anger"),
-        ("clip,truth,{p}\nx.wav,anger,1,0,0,0,0,0,0\n", r"x\.wav"),
+        ("clip,truth\na,b\n", 0, "cnn_mfcc-2"),
+        ("clip,truth\na,b\n", 0.5, "cnn_mfcc-2"),
+        ("version https://git-lfs\n", 1, "column clip"),
+        ("clip,truth\na,b\n", 1, "column p_anger"),
+        (UNLABELLED, 1, r"x\.wav"),
     ],
 )
-def test_a_table_of_something_else_is_named(tmp_path, text, problem):
-    file = NAME.predictions_file(tmp_path)
+def test_what_is_damaged_or_something_else_is_named(tmp_path, text, share, problem):
+    content, file = gzip.compress(text.encode()), NAME.predictions_file(tmp_path)
     file.parent.mkdir()
-    file.write_bytes(gzip.compress(text.format(p=",".join(r.PROBABILITIES)).encode()))
+    file.write_bytes(content[: int(share * len(content))])
     with pytest.raises(r.ResultsError, match=problem):
         r.read_predictions(NAME, tmp_path)
 
 
 def test_the_hash_of_the_tables_changes_with_either(tmp_path):
-    write_predictions(predictions(), NAME, tmp_path)
-    write_history(history(), NAME, tmp_path)
-    first = r.tables_digest(NAME, tmp_path)
-    write_history(history() * 2, NAME, tmp_path)
-    second = r.tables_digest(NAME, tmp_path)
-    write_predictions(predictions(5), NAME, tmp_path)
-    assert len({first, second, r.tables_digest(NAME, tmp_path)}) == 3
+    found = set()
+    for right, factor in ((7, 1), (7, 2), (5, 2)):
+        write_predictions(predictions(right), NAME, tmp_path)
+        write_history(history() * factor, NAME, tmp_path)
+        found.add(r.tables_digest(NAME, tmp_path))
+    assert len(found) == 3

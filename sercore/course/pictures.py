@@ -20,7 +20,9 @@ from sercore.models import RECIPES
 from sercore.store.files import write_whole
 
 WIDTH, DPI = 9.0, 120  # inches, dots per inch: 1,080 dots, so text is readable at half a page
-SHOWN_SEED = 0  # of the runs whose curves and confusions are drawn; fixed before any training
+SHOWN = "article", 0
+"""Profile and seed of the runs whose curves are drawn and whose weights come with the course; fixed
+before any was trained."""
 
 
 def draw(pictures: Iterable[tuple[str, Figure]], folder: Path = results.FIGURES) -> list[Path]:
@@ -96,9 +98,9 @@ def result_pictures(folder: Path = results.FIGURES) -> Iterator[tuple[str, Figur
     figure, ax = _grid(1, 1, 4.2)
     figures.published_runs(runs, reference=article.article_figures()["accuracy"], ax=ax)
     yield "comparison", figure
-    shown = set(runs[(runs["profile"] == "article") & (runs["seed"] == SHOWN_SEED)]["model"])
-    run_name = partial(results.RunName, profile="article", seed=SHOWN_SEED)
-    names = [run_name(model=model) for model in RECIPES if model in shown]
+    profile, seed = SHOWN
+    shown = set(runs[(runs["profile"] == profile) & (runs["seed"] == seed)]["model"])
+    names = [results.RunName(profile=profile, model=m, seed=seed) for m in RECIPES if m in shown]
     if not names:
         return
     figure, axes = _grid(2, len(names), 5.4, sharey="row", squeeze=False)
