@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,50 +136,15 @@ class Profile:
     training: TrainConfig
 
 
-_COMPACT_AUDIO = AudioConfig(
-    sample_rate=16_000,
-    seconds=4.0,
-    n_fft=1024,
-    hop_length=512,
-    n_mels=64,
-    n_mfcc=64,
-    mel_ref=1.0,
-    dtype="float16",
-)
-
-_ARTICLE_AUDIO = AudioConfig(
-    sample_rate=44_100,
-    seconds=4.0,
-    n_fft=2048,
-    hop_length=512,
-    n_mels=128,
-    n_mfcc=128,
-    mel_ref="min",
-    dtype="float32",
-)
-
 PROFILES: dict[str, Profile] = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="demo",
-            audio=_COMPACT_AUDIO,
-            # Small batches: with a few hundred clips, batches of 32 are too few steps for the
-            # moving averages of batch normalisation, and the test figures stay at chance.
-            training=TrainConfig(max_epochs=14, shuffle=True, batch_size=8),
-        ),
-        Profile(
-            name="laptop",
-            audio=_COMPACT_AUDIO,
-            training=TrainConfig(max_epochs=100, shuffle=True),
-        ),
-        Profile(
-            name="article",
-            audio=_ARTICLE_AUDIO,
-            training=TrainConfig(max_epochs=100, shuffle=False),
-        ),
+    name: Profile(
+        name=name, audio=AudioConfig(**keys["audio"]), training=TrainConfig(**keys["training"])
     )
+    for name, keys in tomllib.loads(
+        (Path(__file__).parent / "data" / "profiles.toml").read_text(encoding="utf-8")
+    ).items()
 }
+"""The three sizes of the course by name; their values stand in `sercore/data/profiles.toml`."""
 
 
 # --- what the environment says: read here and nowhere else ----------------------------------------

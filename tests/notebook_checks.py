@@ -1,6 +1,6 @@
 """What the skeleton of a chapter is: each `..._problems` returns one line a problem.
 
-What may be stored in a notebook's outputs is checked by `sercore.course.storing`, which asks the
+What may be stored in a notebook's outputs is checked by `sercore.course.notebooks`, which asks the
 same before it stores them.
 """
 

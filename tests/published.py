@@ -9,8 +9,8 @@ import pandas as pd
 from sercore.collection import checksums
 from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS, parse
-from sercore.course.model_cards import VERSIONS
 from sercore.course.publishing import Protocol, publish_run
+from sercore.course.texts import VERSIONS
 from sercore.models import RECIPES
 from sercore.results import HISTORY, PROBABILITIES, RunName, with_labels
 from sercore.splits import random_split

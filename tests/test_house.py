@@ -17,8 +17,8 @@ ARROWS = """
     config store.files store.scan corpora collection.checksums demo.plan demo.speak demo.render
     workspace manifest collection.download collection.check store.fast_mel store.arrays features
     splits models datasets results store.runs modelfile store.shipped training inference evaluation
-    article figures course.notebooks course.lab course.storing course.pages course.model_cards
-    course.pictures course.readme course.publishing course.runner __main__
+    article figures course.notebooks course.lab course.pages course.pictures
+    course.texts course.publishing course.runner __main__
 """
 ORDER = ARROWS.split()
 # These may load TensorFlow when they are imported. The others do not, and none loads Kaggle.
@@ -30,8 +30,8 @@ LINES_AT_MOST = {
     "sercore/[!_]*.py sercore/__init__.py": 2_900,
     "sercore/demo/*.py sercore/collection/*.py": 1_100,
     "sercore/store/*.py": 850,
-    "sercore/course/*.py sercore/__main__.py": 1_300,
-    "tests/*.py": 5_600,
+    "sercore/course/*.py sercore/__main__.py": 1_345,
+    "tests/*.py": 6_000,
     "benchmarks/*.py": 700,
 }
 

@@ -11,16 +11,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_checks import NOTEBOOKS, tags
 
-from sercore.course import storing
+from sercore.course import notebooks
 from sercore.course.notebooks import code_cells
 
 CHAPTERS = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 OF_OUTPUTS = ("audio", "path", "log", "stderr", "picture", "error", "count")
 CHECKS = {
-    **{name: getattr(storing, f"{name}_problems") for name in OF_OUTPUTS},
+    **{name: getattr(notebooks, f"{name}_problems") for name in OF_OUTPUTS},
     **{n.removesuffix("_problems"): f for n, f in vars(notebook_checks).items() if "_prob" in n},
-    "data": partial(storing.path_problems, data=Path("my speech")),
-    "size": lambda notebook: storing.size_problems(nbformat.writes(notebook)),
+    "data": partial(notebooks.path_problems, data=Path("my speech")),
+    "size": lambda notebook: notebooks.size_problems(nbformat.writes(notebook)),
 }
 
 

@@ -12,13 +12,14 @@ from sercore import article, results
 from sercore.collection.check import check_data
 from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS
-from sercore.course import model_cards, publishing, readme
+from sercore.course import pictures, publishing, texts
 from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import read_model
 from sercore.models import RECIPES
 from sercore.results import FIGURES, MODELS, ResultsError, RunName
 from sercore.workspace import Workspace
 from tests.published import MadeUpRun, article_clips, publish_made_up
+from tests.test_models import FOURTH
 
 PROTOCOLS = publishing.PROTOCOLS
 RUNS = [
@@ -83,14 +84,14 @@ def test_a_model_is_shipped_for_each_run_that_is_to_be():
     assert sorted(file.stem for file in MODELS.glob("*.keras")) == sorted(runs["model"])
     for row in runs.to_dict("records"):
         card = (MODELS / f"{row['model']}.md").read_text(encoding="utf-8")
-        assert card == model_cards.model_card(row)
+        assert card == texts.model_card(row)
         model = read_model(MODELS / f"{row['model']}.keras")
         assert model.facts["tables"] == results.tables_digest(name_of(row))
 
 
 def test_the_readme_says_what_the_published_tables_give():
-    before, between, after = readme.parts_of(readme.README)
-    assert between == readme.results_text()
+    before, between, after = texts.parts_of(texts.README)
+    assert between == texts.results_text()
     for part in (before + between + after).split("](figures/")[1:]:
         assert (FIGURES / part.split(")")[0]).is_file()
 
@@ -118,7 +119,7 @@ def test_a_readme_without_its_marks_is_left_alone(tmp_path, text):
     file = tmp_path / "README.md"
     file.write_text(text)
     with pytest.raises(ResultsError, match="<!-- results -->"):
-        readme.write_readme(file)
+        texts.write_readme(file)
     assert file.read_text() == text
 
 
@@ -140,20 +141,11 @@ def test_added_clips_are_not_published(sample, monkeypatch):
         publishing.publishable_clips(workspace(sample))
 
 
-def two_inputs(mel, mfcc, n_classes):
-    from keras import Input, Model, layers
-
-    inputs = [Input(mel), Input(mfcc)]
-    means = layers.Concatenate()([layers.GlobalAveragePooling2D()(x) for x in inputs])
-    return Model(inputs, layers.Dense(n_classes, activation="softmax")(means))
-
-
 @pytest.mark.parametrize("key", PROTOCOLS)
 def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatch, sample):
     """The course's is of a fourth model, which has two inputs and no figure in the article."""
-    model = "new" if key == "course" else "crnn_mfcc"
-    new = replace(RECIPES["cnn_mel"], name="new", title="Newcomer", build=two_inputs)
-    monkeypatch.setitem(RECIPES, "new", replace(new, kinds=("mel", "mfcc")))
+    model = "both" if key == "course" else "crnn_mfcc"
+    monkeypatch.setitem(RECIPES, "both", FOURTH)
     clips, trained, drawn = article_view(build_manifest(sample)), [], []
 
     def train_recipe(recipe, clips, root, *, splitter, **options):
@@ -162,7 +154,7 @@ def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatc
 
     monkeypatch.setattr(publishing, "publishable_clips", lambda workspace: clips)
     monkeypatch.setattr(publishing, "train_recipe", train_recipe)
-    monkeypatch.setattr(publishing, "draw", lambda each, _: drawn.extend(name for name, _ in each))
+    monkeypatch.setattr(pictures, "draw", lambda each, _: drawn.extend(name for name, _ in each))
     figures, models, text = tmp_path / "figures", tmp_path / "models", tmp_path / "README.md"
     shutil.copytree(FIGURES, figures)
     text.write_text("a\n<!-- results -->\nold\n<!-- end of results -->\nb\n")
@@ -174,11 +166,12 @@ def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatc
     assert trained == [(protocol.recipe(model), protocol.splitter, set(EMOTIONS))]
     row = results.read_results(there).set_index("model").query("seed == 0 and accuracy == 0.7")
     assert row["protocol"].tolist() == [protocol.title] and row.index.tolist() == [model]
-    assert readme.parts_of(text)[1] == readme.results_text(figures) != "old\n"
+    assert texts.parts_of(text)[1] == texts.results_text(figures) != "old\n"
     if key != "course":
         assert not drawn and not models.exists()
         return
-    assert row["features"].item() == "mel+mfcc" and "| Newcomer | – |" in text.read_text("utf-8")
-    assert {"confusion_new", "confusion_cnn_mel", "comparison", "mfcc"} <= set(drawn)
-    assert "Newcomer" in (models / "new.md").read_text("utf-8")
-    assert read_model(models / "new.keras").kinds == ("mel", "mfcc")
+    assert row["features"].item() == "mel+mfcc"
+    assert f"| {FOURTH.title} | – |" in text.read_text("utf-8")
+    assert {"confusion_both", "confusion_cnn_mel", "comparison", "mfcc"} <= set(drawn)
+    assert FOURTH.title in (models / "both.md").read_text("utf-8")
+    assert read_model(models / "both.keras").kinds == ("mel", "mfcc")

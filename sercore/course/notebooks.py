@@ -1,7 +1,17 @@
-"""The chapters as files: find, read and save them, and keep voices out of them."""
+"""The chapters as files: find, read, clean and check them; keep voices out of them.
+
+Each `..._problems` function returns one line for each problem that it finds in what is to be
+stored. The command `store` and the tests on the chapters use the same checks.
+"""
 
 from __future__ import annotations
 
+import base64
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +20,25 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbformat.v4.rwbase import rejoin_lines
 
-from sercore.config import REPOSITORY, SercoreError
+from sercore.config import REPOSITORY, SercoreError, cache_dir
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 PLAYER_NOTE = "(a player is here when you run this cell)"
+STORE_DPI = 72
+MAX_WIDTH = 10 * STORE_DPI
+MAX_BYTES = 1_000_000
+
+# The two forms of TensorFlow's own log lines, and two lines of it that have neither form.
+_LOG_LINE = re.compile(
+    r"^(?:[IWE]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+\.cc:\d+\]"
+    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] (?:tensorflow|external)/"
+    r"|WARNING: All log messages before absl::InitializeLog\(\)"
+    r"|To enable the following instructions: )"
+)
+_ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.~/-])(?:file://)?/(?:home|root|Users|tmp|private|var|mnt|media|usr|opt|srv|data|work|workspace|Volumes)/"
+    r"|(?<!\w)[A-Za-z]:\\+\w"
+)
 
 
 class CourseError(SercoreError, RuntimeError):
@@ -89,3 +114,105 @@ def keep_sound_out(*, model: dict[str, Any], path: str, contents_manager: Any) -
         # A browser may send a text as a list of its lines.
         model["content"] = rejoin_lines(nbformat.from_dict(model["content"]))
         remove_sound(model["content"])
+
+
+# --- what may be stored ---------------------------------------------------------------------------
+
+
+def clean_for_storing(notebook: NotebookNode) -> None:
+    """Remove sound and what differs from machine to machine, in place."""
+    remove_sound(notebook)
+    for cell in code_cells(notebook):
+        cell.metadata.pop("execution", None)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": kernel, "language_info": {"name": "python"}}
+    )
+
+
+def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
+    """Return all problems of a notebook; its outputs must not name the folder `data` either."""
+    checks = (audio_problems, log_problems, stderr_problems, picture_problems, error_problems)
+    found = [problem for check in checks for problem in check(notebook)]
+    found += path_problems(notebook, data=data) + count_problems(notebook)
+    return found + size_problems(text_of(notebook))
+
+
+def _each_output(problem: Callable[..., str | None]) -> Callable[..., list[str]]:
+    """Turn a question about one output into a check of a notebook, which names the cells."""
+
+    @wraps(problem)
+    def check(notebook: NotebookNode, **options: Any) -> list[str]:
+        return [
+            f"cell {number}: {found}"
+            for number, cell in enumerate(code_cells(notebook), start=1)
+            for output in cell.outputs
+            if (found := problem(output, **options))
+        ]
+
+    return check
+
+
+@_each_output
+def audio_problems(output: NotebookNode) -> str | None:
+    """Find sound: the corpora's licences do not let us pass clips on."""
+    return "audio" if holds_sound(output) else None
+
+
+@_each_output
+def path_problems(output: NotebookNode, *, data: Path | None = None) -> str | None:
+    """Find absolute paths, folders of this machine, and the folder `data`."""
+    folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
+    # A container's home folder may be /, which is a part of every URL.
+    private = {str(folder) for folder in folders if folder.parent != folder}
+    private |= {str(data)} if data else set()
+    for line in output_text(output).splitlines():
+        if _ABSOLUTE_PATH.search(line) or any(folder in line for folder in private):
+            return f"an absolute path in {line.strip()[:120]!r}"
+    return None
+
+
+@_each_output
+def log_problems(output: NotebookNode) -> str | None:
+    """Find lines of TensorFlow's log."""
+    lines = [line for line in output_text(output).splitlines() if _LOG_LINE.match(line)]
+    return f"a log line {lines[0][:80]!r}" if lines else None
+
+
+@_each_output
+def stderr_problems(output: NotebookNode) -> str | None:
+    """Find what went to standard error, as Python's warnings do."""
+    text = output.text if output.get("name") == "stderr" else ""
+    return f"text on standard error, {text.strip()[:120]!r}" if text else None
+
+
+@_each_output
+def picture_problems(output: NotebookNode) -> str | None:
+    """Find pictures that are no PNG, or wider than 10 inches at 72 dpi."""
+    for kind, value in output.get("data", {}).items():
+        if kind == "image/png":
+            # In a PNG file, bytes 16 to 19 are the width, the most significant byte first.
+            if (width := int.from_bytes(base64.b64decode(value)[16:20], "big")) > MAX_WIDTH:
+                return f"a picture {width} pixels wide, more than {MAX_WIDTH}"
+        elif kind.startswith("image/"):
+            return f"a picture of type {kind}; only PNG is stored"
+    return None
+
+
+@_each_output
+def error_problems(output: NotebookNode) -> str | None:
+    """Find errors."""
+    return f"the error {output.ename}" if output.output_type == "error" else None
+
+
+def count_problems(notebook: NotebookNode) -> list[str]:
+    """Say if the code cells were not run once each and in order, by their execution counts."""
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    in_order = counts == list(range(1, len(counts) + 1))
+    return [] if in_order else [f"the execution counts are {counts}, not 1 to {len(counts)}"]
+
+
+def size_problems(text: str) -> list[str]:
+    """Say if a notebook's file, given as its text, is not under 1 MB."""
+    size = len(text.encode())
+    return [f"the file has {size:,} bytes, not under {MAX_BYTES:,}"] if size >= MAX_BYTES else []

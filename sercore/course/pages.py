@@ -115,16 +115,15 @@ def write_page(run: ChapterRun, folder: Path, *, chapters: list[Path]) -> Path:
     # The basic template is the body alone: the others load MathJax and RequireJS from a network.
     exporter = HTMLExporter(template_name="basic", filters={"markdown2html": markdown})
     body, _ = exporter.from_notebook_node(run.notebook)
-    nav = _navigation(run.path, chapters)
+    names = ["", *(path.stem for path in chapters), ""]
+    place = names.index(run.path.stem)
+    before, after = (
+        f'<a href="{name}.html">{name}</a>' if name else ""
+        for name in (names[place - 1], names[place + 1])
+    )
+    links = (before, '<a href="index.html">All chapters</a>', after)
+    nav = f"<nav>{''.join(f'<span>{link}</span>' for link in links)}</nav>"
     return write_whole(folder / f"{run.path.stem}.html", _page(run.title, nav + body + nav))
-
-
-def _navigation(path: Path, chapters: list[Path]) -> str:
-    place = chapters.index(path)
-    around = [chapters[place - 1] if place else None, *chapters[place + 1 : place + 2]]
-    links = [f'<a href="{near.stem}.html">{near.stem}</a>' if near else "" for near in around]
-    links.insert(1, '<a href="index.html">All chapters</a>')
-    return f"<nav>{''.join(f'<span>{link}</span>' for link in links)}</nav>"
 
 
 def write_index(runs: list[ChapterRun], folder: Path, *, workspace: Workspace) -> Path:
@@ -152,9 +151,8 @@ def scores_text(runs: list[ChapterRun]) -> str:
     outputs = [output for run in runs for output in run.scores]
     texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
     shown = "\n".join(text.rstrip() for text in texts if text)
-    if not shown:
-        return "No scores were printed: no cell tagged 'scores' was run and showed something."
-    return f"Scores on the test set:\n{shown}"
+    none = "No scores were printed: no cell tagged 'scores' was run and showed something."
+    return f"Scores on the test set:\n{shown}" if shown else none
 
 
 def _page(title: str, body: str) -> str:

@@ -19,9 +19,8 @@ from sercore.collection import checksums
 from sercore.collection.check import check_data
 from sercore.config import AudioConfig
 from sercore.corpora import CORPORA, EMOTIONS
-from sercore.course.model_cards import VERSIONS, model_card
-from sercore.course.pictures import clip_pictures, draw, result_pictures
-from sercore.course.readme import README, parts_of, write_readme
+from sercore.course import pictures
+from sercore.course.texts import README, VERSIONS, model_card, parts_of, write_readme
 from sercore.evaluation import per_class, per_corpus, score
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
@@ -31,9 +30,6 @@ from sercore.splits import Split, random_split
 from sercore.store.files import write_whole
 from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
-
-SHIPPED_PROFILE, SHIPPED_SEED = "article", 0
-"""The run of each model whose weights come with the course; fixed before any was trained."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +83,10 @@ def publish(
         row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
         write_readme(readme, figures)
         if protocol.models:
-            draw(result_pictures(figures), figures)
+            pictures.draw(pictures.result_pictures(figures), figures)
         report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
     if protocol.models:
-        draw(clip_pictures(everything, root), figures)
+        pictures.draw(pictures.clip_pictures(everything, root), figures)
 
 
 def publishable_clips(workspace: Workspace) -> pd.DataFrame:
@@ -133,18 +129,11 @@ def publish_run(
     write_history(run.history, name, figures)
     # As they are read back, so that every number follows from what is published.
     found = numbers(results.read_predictions(name, figures), results.read_history(name, figures))
-    row = {
-        "profile": name.profile,
-        "model": name.model,
-        "features": "+".join(kinds),
-        "protocol": protocol.title,
-        "seed": name.seed,
-        "train": n_clips - found["test"],
-        **found,
-        "parameters": run.facts["parameters"],
-        **{package: run.facts["versions"][package] for package in VERSIONS},
-    }
-    if protocol.models and (name.profile, name.seed) == (SHIPPED_PROFILE, SHIPPED_SEED):
+    row: dict[str, Any] = {"profile": name.profile, "model": name.model}
+    row |= {"features": "+".join(kinds), "protocol": protocol.title, "seed": name.seed}
+    row |= {"train": n_clips - found["test"], **found, "parameters": run.facts["parameters"]}
+    row |= {package: run.facts["versions"][package] for package in VERSIONS}
+    if protocol.models and (name.profile, name.seed) == pictures.SHOWN:
         kept = ("epochs", "best_epoch", "seconds", "parameters", "versions")
         # The file knows its tables by their hash, so a publication that was cut off is noticed.
         tables = {"profile": name.profile, "tables": results.tables_digest(name, figures)}
@@ -160,7 +149,11 @@ def publish_run(
         )
         save_model(trained, protocol.models / f"{name.model}.keras")
         write_whole(protocol.models / f"{name.model}.md", model_card(row))
-    write_results(with_row(row, figures), figures)
+    key, rows = ["profile", "model", "seed"], pd.DataFrame([row])
+    if results_file(figures).exists():
+        rows = pd.concat([results.read_results(figures), rows], ignore_index=True)
+    rows = rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
+    write_results(rows, figures)
     return row
 
 
@@ -168,30 +161,14 @@ def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
     """Return every number of a row of the results that follows from a run's published tables."""
     whole = score(predictions)
     f1, corpora = per_class(predictions)["f1"], per_corpus(predictions)["accuracy"]
-    shares = {
-        "accuracy": whole.accuracy,
-        "accuracy_low": whole.low,
-        "accuracy_high": whole.high,
-        "uar": whole.uar,
-        "macro_f1": whole.macro_f1,
-        **{f"f1_{emotion}": f1[emotion] for emotion in EMOTIONS},
-        **{f"accuracy_{corpus}": corpora[corpus] for corpus in CORPORA},
-    }
-    return {
-        "test": whole.n,
-        "epochs": len(history),
-        "best_epoch": int(history["val_loss"].idxmin()),
-        **{column: round(float(share), 6) for column, share in shares.items()},
-        "seconds": round(float(history["seconds"].sum())),
-    }
-
-
-def with_row(row: dict[str, Any], folder: Path) -> pd.DataFrame:
-    """Return the published results with a row added, or replaced where the run was there."""
-    key, rows = ["profile", "model", "seed"], pd.DataFrame([row])
-    if results_file(folder).exists():
-        rows = pd.concat([results.read_results(folder), rows], ignore_index=True)
-    return rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
+    shares = {"accuracy": whole.accuracy, "accuracy_low": whole.low, "accuracy_high": whole.high}
+    shares |= {"uar": whole.uar, "macro_f1": whole.macro_f1}
+    shares |= {f"f1_{emotion}": f1[emotion] for emotion in EMOTIONS}
+    shares |= {f"accuracy_{corpus}": corpora[corpus] for corpus in CORPORA}
+    best, seconds = int(history["val_loss"].idxmin()), round(float(history["seconds"].sum()))
+    told: dict[str, Any] = {"test": whole.n, "epochs": len(history), "best_epoch": best}
+    told |= {column: round(float(share), 6) for column, share in shares.items()}
+    return told | {"seconds": seconds}
 
 
 def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:

@@ -26,9 +26,17 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from sercore.config import REPOSITORY, cache_dir
-from sercore.course.notebooks import NOTEBOOKS, CourseError, chapters_in, read_chapter, text_of
+from sercore.course.notebooks import (
+    NOTEBOOKS,
+    STORE_DPI,
+    CourseError,
+    chapters_in,
+    clean_for_storing,
+    read_chapter,
+    stored_problems,
+    text_of,
+)
 from sercore.course.pages import CellFailure, ChapterRun, clear, scores_text, write_pages
-from sercore.course.storing import STORE_DPI, clean_for_storing, stored_problems
 from sercore.store.files import write_whole
 from sercore.workspace import Workspace
 

@@ -54,7 +54,8 @@ def render(clip: Clip, spoken: np.ndarray, *, prosody: Prosody, seed: int = 0) -
     speech = soxr.resample(speech * fade * fade[::-1], SAMPLE_RATE, sample_rate)
     speech = _tilt(speech, prosody.tilt, sample_rate, low=150)
     level = studio.level + studio.voices[clip.speaker].level + prosody.level
-    lead, trail = (round(rng.uniform(*s) * sample_rate) for s in (studio.lead, studio.trail))
+    pauses = (studio.lead, studio.trail)
+    lead, trail = (round(rng.uniform(low, high) * sample_rate) for low, high in pauses)
     noise = rng.standard_normal(lead + len(speech) + trail, dtype=np.float32)
     recording = _at_level(_tilt(noise, studio.slope, sample_rate, low=40), studio.noise)
     recording[lead : lead + len(speech)] += _at_level(speech, level)

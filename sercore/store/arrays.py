@@ -33,7 +33,7 @@ _FORMAT = 5  # raised whenever the same settings would give other bytes
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 80  # clips
 _TASK = 8  # clips that a worker takes at a time
-_AHEAD = 800  # clips: however many workers there are, no more rows wait to be written
+_AHEAD = 2**27  # bytes: however many workers there are, about so much waits to be written
 _PROCESSES_FROM = 1_000  # clips; to start processes takes about as long as to compute so many
 
 Shape = tuple[int | None, ...]
@@ -82,7 +82,7 @@ class ArrayStore:
         row_of = {key: row for row, key in enumerate(index)}
         rows = np.array([row_of[key] for key in keys], dtype=int)
         lengths = np.array([index[key][kind] for key in keys], dtype=int)
-        return self._arrays(kind, index), rows, lengths
+        return self._mapped(kind, index), rows, lengths
 
     @property
     def _folder(self) -> Path:
@@ -154,7 +154,9 @@ class ArrayStore:
         """Yield the SHA-256 and the row of each clip, in their order."""
         first, *rest = missing.items()
         # librosa compiles some functions when they are first used; threads would all do so at once.
-        yield first[0], self._row(*first, root)
+        row = self._row(*first, root)
+        yield first[0], row
+        ahead = max(_TASK, _AHEAD // sum(array.nbytes for array, _ in row.values()))
         # Threads start at once. Processes do not wait for each other between the short steps that
         # a clip takes. Both are a preference, which joblib.parallel_config overrides.
         prefer = "processes" if len(missing) >= _PROCESSES_FROM else "threads"
@@ -162,13 +164,12 @@ class ArrayStore:
         with Parallel(
             n_jobs=-1, prefer=prefer, batch_size=_TASK, pre_dispatch="all", return_as="generator"
         ) as parallel:
-            for start in range(0, len(rest), _AHEAD):
-                part = rest[start : start + _AHEAD]
+            for start in range(0, len(rest), ahead):
+                part = rest[start : start + ahead]
                 rows = parallel(delayed(self._row)(*clip, root) for clip in part)
                 yield from zip((key for key, _ in part), rows, strict=True)
 
-    def _arrays(self, kind: str, index: Index) -> Arrays:
-        """Map the arrays of a kind, read-only."""
+    def _mapped(self, kind: str, index: Index) -> Arrays:
         shape: tuple[Any, ...] = self.shapes[kind]
         starts = self._starts(kind, index)
         if not index:  # an empty file cannot be mapped

@@ -26,6 +26,7 @@ from sercore.datasets import Standardizer
 from sercore.store.files import sha256, write_whole
 
 _WEIGHTS, _HISTORY, _PREDICTIONS = "best.weights.h5", "history.csv", "predictions.csv"
+_FILES = (_WEIGHTS, _HISTORY, _PREDICTIONS)
 _DONE, _STATE = "run.json", "state.npz"
 _COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -84,8 +85,8 @@ class RunFolder:
         """Return the finished run, or None if there is none that is whole."""
         try:
             done = json.loads((self.path / _DONE).read_text(encoding="utf-8"))
-            whole = all(sha256(self.path / file) == is_ for file, is_ in done["files"].items())
-            return self._run(dict(done["facts"])) if whole else None
+            found = {name: sha256(self.path / name) for name in _FILES}
+            return self._run(dict(done["facts"])) if found == done["files"] else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # there is none, or a file of it is damaged: it is made again
 
@@ -103,7 +104,7 @@ class RunFolder:
         write_whole(self.path / _HISTORY, rows)
         rows = predictions.to_csv(index=False, lineterminator="\n")
         write_whole(self.path / _PREDICTIONS, rows)
-        files = {name: sha256(self.path / name) for name in (_WEIGHTS, _HISTORY, _PREDICTIONS)}
+        files = {name: sha256(self.path / name) for name in _FILES}
         facts |= {"architecture": json.loads(model.to_json())}
         done = {"settings": self.settings, "facts": facts, "files": files}
         write_whole(self.path / _DONE, json.dumps(done, indent=1))

@@ -1,22 +1,28 @@
-"""The README's part about results; all its numbers come from the published tables."""
+"""Texts made from the published tables: the README's results, and the cards of the models."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sercore import article, results
-from sercore.config import REPOSITORY
-from sercore.course.model_cards import with_interval
+from sercore.config import PROFILES, REPOSITORY
 from sercore.evaluation import accuracy_interval, confusion
-from sercore.models import RECIPES
+from sercore.features import KINDS
+from sercore.models import RECIPES, recipe_named
 from sercore.store.files import write_whole
 
 README = REPOSITORY / "README.md"
+VERSIONS = ("python", "tensorflow", "keras", "librosa", "numpy")
+"""What a row of results names the versions of."""
+
+_PLURAL = {"mel": "mel spectrograms", "mfcc": "MFCCs"}  # another kind is called by its name
 
 
 def write_readme(readme: Path = README, folder: Path = results.FIGURES) -> Path:
@@ -90,3 +96,39 @@ def _accuracies(runs: pd.DataFrame) -> str:
 def _share(right: float, n: float) -> str:
     low, high = accuracy_interval(int(right), int(n))
     return with_interval({"accuracy": right / n, "accuracy_low": low, "accuracy_high": high})
+
+
+def model_card(row: Mapping[str, Any]) -> str:
+    """Return the card of a published model, its figures taken from its row of results."""
+    title = recipe_named(row["model"]).title
+    audio, kinds = PROFILES[row["profile"]].audio, row["features"].split("+")
+    shapes = [KINDS[kind].shape(audio) for kind in kinds]
+    theirs = article.article_figures()["accuracy"].get(row["model"])
+    whose, beside = f"{title}, which the article does not have", ""
+    if theirs is not None:
+        whose = f"The article's {title}"
+        beside = f"; the article's confusion matrix gives {percent(theirs)}"
+    shares = {key: percent(row[key]) for key in row if key.startswith(("uar", "accuracy_"))}
+    facts = {
+        "title": title,
+        "whose": whose,
+        "reads": " and ".join(_PLURAL.get(kind, kind) for kind in kinds),
+        "span": "the whole" if any(None in shape for shape in shapes) else "the first four seconds",
+        "rate": audio.sample_rate / 1000,
+        "sizes": " and ".join(" × ".join(str(n or "frames") for n in shape) for shape in shapes),
+        "accuracy": with_interval(row),
+        "beside": beside,
+    }
+    text = resources.files("sercore").joinpath("data/model_card.md").read_text("utf-8")
+    return text.format(**{**row, **shares, **facts})
+
+
+def percent(share: float) -> str:
+    """Return a share between 0 and 1 in per cent, with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def with_interval(row: Mapping[str, Any]) -> str:
+    """Return the accuracy of a row of results with its interval: 71.1 % (69.2 to 72.9)."""
+    accuracy, low, high = (100 * row[f"accuracy{end}"] for end in ("", "_low", "_high"))
+    return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
