@@ -80,7 +80,7 @@ lock: venv
 clean:
 	rm -rf build .venv .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis sercore.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
+	find . -path ./work -prune -o -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 
 # install.py does nothing as long as .venv was made by this interpreter from these files. Its first
 # line asks whether there is such an interpreter, because the shell would only say "not found".

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "corpora" / "sample"
-
 # pytest-xdist's workers load this file too, and share the cache of the process that started them.
 STARTS = "PYTEST_XDIST_WORKER" not in os.environ
 if STARTS:
@@ -31,9 +29,10 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The folder of real clips that stands beside some checkouts."""
-    if not SAMPLE.is_dir():
+    folder = Path(__file__).resolve().parents[2] / "shared" / "corpora" / "sample"
+    if not folder.is_dir():
         pytest.skip("the real clips in ../shared/corpora/sample are not here")
-    return SAMPLE
+    return folder
 
 
 @pytest.fixture(scope="session")

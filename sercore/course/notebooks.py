@@ -1,8 +1,4 @@
-"""The chapters as files: find, read, clean and check them; keep voices out of them.
-
-Each `..._problems` function returns one line for each problem that it finds in what is to be
-stored. The command `store` and the tests on the chapters use the same checks.
-"""
+"""The chapters as files: find, read, clean and check them; keep voices out of them."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ import base64
 import re
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,94 +120,54 @@ def clean_for_storing(notebook: NotebookNode) -> None:
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": kernel, "language_info": {"name": "python"}}
-    )
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    notebook.metadata = nbformat.from_dict(metadata)
 
 
 def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
-    """Return all problems of a notebook; its outputs must not name the folder `data` either."""
-    checks = (audio_problems, log_problems, stderr_problems, picture_problems, error_problems)
-    found = [problem for check in checks for problem in check(notebook)]
-    found += path_problems(notebook, data=data) + count_problems(notebook)
-    return found + size_problems(text_of(notebook))
+    """Return one line for each reason not to store a notebook, for `store` and the tests.
 
-
-def _each_output(problem: Callable[..., str | None]) -> Callable[..., list[str]]:
-    """Turn a question about one output into a check of a notebook, which names the cells."""
-
-    @wraps(problem)
-    def check(notebook: NotebookNode, **options: Any) -> list[str]:
-        return [
-            f"cell {number}: {found}"
-            for number, cell in enumerate(code_cells(notebook), start=1)
-            for output in cell.outputs
-            if (found := problem(output, **options))
-        ]
-
-    return check
-
-
-@_each_output
-def audio_problems(output: NotebookNode) -> str | None:
-    """Find sound: the corpora's licences do not let us pass clips on."""
-    return "audio" if holds_sound(output) else None
-
-
-@_each_output
-def path_problems(output: NotebookNode, *, data: Path | None = None) -> str | None:
-    """Find absolute paths, folders of this machine, and the folder `data`."""
+    Its cells must have been run once each and in order, and its file be under 1 MB. Its outputs
+    must not hold sound, errors, log lines, wide pictures, or the names of folders of this machine,
+    of which `data` is one.
+    """
     folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
     # A container's home folder may be /, which is a part of every URL.
-    private = {str(folder) for folder in folders if folder.parent != folder}
-    private |= {str(data)} if data else set()
-    for line in output_text(output).splitlines():
+    private = {str(folder) for folder in folders if folder.parent != folder} | {str(data)}
+    cells = code_cells(notebook)
+    problems = [
+        f"cell {number}: {problem}"
+        for number, cell in enumerate(cells, start=1)
+        for output in cell.outputs
+        for problem in _output_problems(output, private)
+    ]
+    counts = [cell.execution_count for cell in cells]
+    if counts != list(range(1, len(counts) + 1)):
+        problems.append(f"the execution counts are {counts}, not 1 to {len(counts)}")
+    if (size := len(text_of(notebook).encode())) >= MAX_BYTES:
+        problems.append(f"the file has {size:,} bytes, not under {MAX_BYTES:,}")
+    return problems
+
+
+def _output_problems(output: NotebookNode, private: set[str]) -> Iterator[str]:
+    """Say what must not be stored of an output: each kind of text once, by its first line."""
+    if holds_sound(output):
+        yield "audio"  # the corpora's licences do not let us pass clips on
+    lines = output_text(output).splitlines()
+    for line in lines:
         if _ABSOLUTE_PATH.search(line) or any(folder in line for folder in private):
-            return f"an absolute path in {line.strip()[:120]!r}"
-    return None
-
-
-@_each_output
-def log_problems(output: NotebookNode) -> str | None:
-    """Find lines of TensorFlow's log."""
-    lines = [line for line in output_text(output).splitlines() if _LOG_LINE.match(line)]
-    return f"a log line {lines[0][:80]!r}" if lines else None
-
-
-@_each_output
-def stderr_problems(output: NotebookNode) -> str | None:
-    """Find what went to standard error, as Python's warnings do."""
-    text = output.text if output.get("name") == "stderr" else ""
-    return f"text on standard error, {text.strip()[:120]!r}" if text else None
-
-
-@_each_output
-def picture_problems(output: NotebookNode) -> str | None:
-    """Find pictures that are no PNG, or wider than 10 inches at 72 dpi."""
+            yield f"an absolute path in {line.strip()[:120]!r}"
+            break
+    if logged := [line for line in lines if _LOG_LINE.match(line)]:
+        yield f"a log line {logged[0][:80]!r}"
+    if output.get("name") == "stderr" and output.text:  # Python's warnings, for example
+        yield f"text on standard error, {output.text.strip()[:120]!r}"
     for kind, value in output.get("data", {}).items():
         if kind == "image/png":
             # In a PNG file, bytes 16 to 19 are the width, the most significant byte first.
             if (width := int.from_bytes(base64.b64decode(value)[16:20], "big")) > MAX_WIDTH:
-                return f"a picture {width} pixels wide, more than {MAX_WIDTH}"
+                yield f"a picture {width} pixels wide, more than {MAX_WIDTH}"
         elif kind.startswith("image/"):
-            return f"a picture of type {kind}; only PNG is stored"
-    return None
-
-
-@_each_output
-def error_problems(output: NotebookNode) -> str | None:
-    """Find errors."""
-    return f"the error {output.ename}" if output.output_type == "error" else None
-
-
-def count_problems(notebook: NotebookNode) -> list[str]:
-    """Say if the code cells were not run once each and in order, by their execution counts."""
-    counts = [cell.execution_count for cell in code_cells(notebook)]
-    in_order = counts == list(range(1, len(counts) + 1))
-    return [] if in_order else [f"the execution counts are {counts}, not 1 to {len(counts)}"]
-
-
-def size_problems(text: str) -> list[str]:
-    """Say if a notebook's file, given as its text, is not under 1 MB."""
-    size = len(text.encode())
-    return [f"the file has {size:,} bytes, not under {MAX_BYTES:,}"] if size >= MAX_BYTES else []
+            yield f"a picture of type {kind}; only PNG is stored"
+    if output.output_type == "error":
+        yield f"the error {output.ename}"

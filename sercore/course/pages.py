@@ -87,11 +87,9 @@ def write_pages(
 class _Renderer(IPythonRenderer):
     """Markdown for a page that stands alone."""
 
-    folder: Path
-
     def image(self, text: str, url: str, title: str | None = None) -> str:
         # nbconvert puts only pictures from below the notebook into the page: not from figures/.
-        source = self.folder / url
+        source = Path(self.path, url)
         if source.is_file():
             content = base64.b64encode(source.read_bytes()).decode()
             url = f"data:{guess_type(source.name)[0]};base64,{content}"
@@ -106,14 +104,9 @@ def write_page(run: ChapterRun, folder: Path, *, chapters: list[Path]) -> Path:
 
     The page leads to the ones before and after it in `chapters`.
     """
-
-    def markdown(source: str) -> str:
-        renderer = _Renderer(escape=False)
-        renderer.folder = run.path.parent
-        return MarkdownWithMath(renderer=renderer).render(source)
-
+    markdown = MarkdownWithMath(renderer=_Renderer(escape=False, path=str(run.path.parent)))
     # The basic template is the body alone: the others load MathJax and RequireJS from a network.
-    exporter = HTMLExporter(template_name="basic", filters={"markdown2html": markdown})
+    exporter = HTMLExporter(template_name="basic", filters={"markdown2html": markdown.render})
     body, _ = exporter.from_notebook_node(run.notebook)
     names = ["", *(path.stem for path in chapters), ""]
     place = names.index(run.path.stem)

@@ -54,7 +54,12 @@ def run_course(workspace: Workspace, notebooks: Path = NOTEBOOKS, *, build: Path
     or `build` cannot be written, for example because another run writes there.
     """
     paths, runs, index = chapters_in(notebooks), [], build / "index.html"
-    with _alone(build):
+    with _writing(build):
+        build.parent.mkdir(parents=True, exist_ok=True)
+        alone = FileLock(f"{build}.lock", timeout=0).acquire()
+    with alone:
+        with _writing(build):
+            clear(build)
         for run in run_notebooks(paths, workspace=workspace, dpi=COURSE_DPI):
             runs.append(run)
             with _writing(build):
@@ -97,20 +102,6 @@ def _writing(build: Path) -> Iterator[None]:
         raise CourseError(f"{problem}; make room or get the right to write there") from error
 
 
-@contextmanager
-def _alone(build: Path) -> Iterator[None]:
-    """Keep other runs out of the folder for the results, and clear it."""
-    lock = FileLock(f"{build}.lock", timeout=0)
-    try:
-        with _writing(build):
-            build.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            clear(build)
-        yield
-    finally:
-        lock.release()
-
-
 class Progress:
     """Shows where the run is: one line on a terminal that changes, lines now and then in a log.
 
@@ -120,7 +111,6 @@ class Progress:
 
     def __init__(self, total: int, *, pause: float = 30, clock: Clock = time.monotonic) -> None:
         self.total, self.pause, self.clock = total, pause, clock
-        self.chapter = self.place = ""
         self.on_terminal = sys.stdout.isatty()
 
     def start(self, index: int, name: str) -> None:
@@ -213,21 +203,20 @@ def _execute(
     notebook: NotebookNode, path: Path, environment: dict[str, str], progress: Progress
 ) -> CellFailure | None:
     """Run a notebook's cells in place and return the failure that ended it, if any."""
-    places = [place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    cells = [found for found in enumerate(notebook.cells) if found[1].cell_type == "code"]
     client = _Client(notebook, path.parent, progress.text)
     # TensorFlow's log would break the line of progress: it is shown only if the kernel dies.
     with (
         tempfile.TemporaryFile() as log,
         client.setup_kernel(env=environment, stderr=log, cleanup_kc=True),
     ):
-        for number, place in enumerate(places, start=1):
-            cell = notebook.cells[place]
-            progress.cell(number, len(places))
+        for number, (place, cell) in enumerate(cells, start=1):
+            progress.cell(number, len(cells))
             # Not client.execute(), which takes Ctrl-C for the death of the kernel.
             try:
                 client.execute_cell(cell, place, execution_count=number)
             except (CellExecutionError, DeadKernelError) as error:
-                head = f"{path.name}, cell {number} of {len(places)} failed:"
+                head = f"{path.name}, cell {number} of {len(cells)} failed:"
                 source = textwrap.indent(cell.source, "    ")
                 return CellFailure(number, "\n\n".join([head, source, _reason(error, cell, log)]))
             except KeyboardInterrupt:
