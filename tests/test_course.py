@@ -1,4 +1,4 @@
-"""The two commands on small notebooks: pages, figures, scores, stored outputs, failures."""
+"""The commands `course`, `store` and `lab` on small notebooks: results, failures, own copies."""
 
 import io
 import json
@@ -12,26 +12,27 @@ from pathlib import Path
 import nbformat
 import pytest
 from filelock import FileLock
+from jupyter_server.services.contents.filemanager import FileContentsManager
+from jupyterlab.labapp import LabApp
+from jupyterlab_server.settings_utils import get_settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from traitlets.config import PyFileConfigLoader
 
 from sercore import __main__ as command_line
-from sercore.config import PROFILES, retraining
-from sercore.course import runner
+from sercore.config import PROFILES, REPOSITORY, retraining
+from sercore.course import lab, runner
 from sercore.course.notebooks import PLAYER_NOTE, CourseError
 from sercore.course.pages import ChapterRun, scores_text, write_index
 from sercore.course.runner import Progress, run_course, run_notebooks, store_outputs
 from sercore.store import runs
 from sercore.workspace import SYNTHETIC_NOTE, Workspace
 
-# A black PNG of one pixel.
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)
+PNG = "iVBORw0KGgo="
 SHOW = f"""import os, sys
 from IPython.display import HTML, display
 print(os.path.basename(os.environ["SER_DATA"]), os.environ["SER_PROFILE"], os.environ["SER_DPI"])
 print(sys.executable == {sys.executable!r}, "inline" in os.environ["MPLBACKEND"])
-display({{"image/png": "{PIXEL}"}}, raw=True)
+display({{"image/png": "{PNG}"}}, raw=True)
 display(HTML("<audio controls></audio>"))
 print("after the player")"""
 SCORES = """import pandas as pd
@@ -41,10 +42,14 @@ FAIL = "wanted = {}\nwanted['missing']"
 
 
 def write_notebook(folder: Path, name: str, *sources: str, title: str = "A chapter") -> Path:
-    cells = [new_markdown_cell(f"# {title}"), *map(new_code_cell, sources)]
-    for cell in cells[1:]:
-        cell.metadata.tags = ["scores"] * (cell.source == SCORES)
-    nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
+    """Write a chapter that holds what an earlier run has left."""
+    cells = [new_markdown_cell(f"# {title}")]
+    for source in sources:
+        left = {"execution_count": 9, "outputs": [new_output("stream", text="shown")]}
+        tags = ["scores"] * (source == SCORES)
+        cells.append(new_code_cell(source, metadata={"tags": tags}, **left))
+    notebook = new_notebook(cells=cells, metadata={"widgets": {"state": "a sound"}})
+    nbformat.write(notebook, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"
 
 
@@ -57,16 +62,6 @@ def run_in(folder: Path, *sources: str) -> Path:
     if sources:
         write_notebook(folder, "01_a", *sources)
     return run_course(workspace(folder), folder, build=folder / "build/course")
-
-
-def chapter_run(path: Path, *cells: nbformat.NotebookNode, seconds: float = 1.0) -> ChapterRun:
-    notebook = new_notebook(cells=list(cells))
-    return ChapterRun(path=path, notebook=notebook, seconds=seconds, failure=None)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(scope="module")
@@ -202,15 +197,13 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
         run_in(tmp_path, "1")
 
 
-def test_terminal_shows_what_the_running_cell_prints_in_one_line_a_chapter(tmp_path, monkeypatch):
+def test_terminal_has_one_line_with_the_last_print(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "61")
-    source = (
-        "print('epoch 1', flush=True)\nprint('hidden\\rshown \\x1b[31m' + 100 * 'x', flush=True)"
-    )
-    path = write_notebook(tmp_path, "05_cnn", source)
-    with redirect_stdout(Terminal()) as terminal:
-        list(run_notebooks([path], workspace=workspace(tmp_path), dpi=72))
-    before, *shown, last = terminal.getvalue().split("\r")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    long = "print('hidden\\rshown \\x1b[31m' + 100 * 'x', flush=True)"
+    path = write_notebook(tmp_path, "05_cnn", f"print('epoch 1', flush=True)\n{long}")
+    list(run_notebooks([path], workspace=workspace(tmp_path), dpi=72))
+    before, *shown, last = capsys.readouterr().out.split("\r")
     assert before == ""
     assert {len(line) for line in shown} == {60}  # so that each covers the one before
     assert [line.strip() for line in shown] == [
@@ -220,11 +213,6 @@ def test_terminal_shows_what_the_running_cell_prints_in_one_line_a_chapter(tmp_p
         "[1/1] 05_cnn: cell 1 of 1: shown xxxxxxxxxxxxxxxxxxxxxxxx...",
     ]
     assert re.fullmatch(r"\[1/1\] 05_cnn: done, \d+ s *\n", last)
-
-
-def test_duration_is_in_minutes_when_it_is_long():
-    durations = [chapter_run(Path("01_a.ipynb"), seconds=s).duration for s in (59.4, 75.2)]
-    assert durations == ["59 s", "1 min 15 s"]
 
 
 def test_a_log_has_a_line_of_a_long_cell_now_and_then(capsys):
@@ -241,20 +229,19 @@ def test_a_log_has_a_line_of_a_long_cell_now_and_then(capsys):
     ]
 
 
-@pytest.mark.parametrize(
-    ("tag", "outputs"),
-    [
-        ("scores", []),
-        ("other", [new_output("stream", text="0.712")]),
-        ("scores", [new_output("display_data", data={"image/png": PIXEL})]),
-    ],
-)
-def test_scores_that_are_not_there_are_said_to_be_missing(tag, outputs, tmp_path):
-    cell = new_code_cell("scores", outputs=outputs, metadata={"tags": [tag]})
-    ran = [chapter_run(tmp_path / "08_evaluation.ipynb", cell)]
+def test_index_of_a_long_chapter_without_scores(tmp_path):
+    text, picture = (
+        new_output("stream", text="0.712"),
+        new_output("display_data", {"image/png": PNG}),
+    )
+    tagged = [("scores", []), ("other", [text]), ("scores", [picture])]
+    cells = [new_code_cell(outputs=outputs, metadata={"tags": [tag]}) for tag, outputs in tagged]
+    notebook, path = new_notebook(cells=cells), tmp_path / "08_evaluation.ipynb"
+    ran = [ChapterRun(path=path, notebook=notebook, seconds=75.2, failure=None)]
     assert "No scores" in scores_text(ran)
-    index = write_index(ran, tmp_path, workspace=workspace(tmp_path))
-    assert "Scores" not in index.read_text(encoding="utf-8")
+    index = write_index(ran, tmp_path, workspace=workspace(tmp_path)).read_text(encoding="utf-8")
+    assert "Scores" not in index
+    assert "1 min 15 s" in index
 
 
 def test_store_keeps_outputs_in_their_order_without_players(tmp_path):
@@ -266,7 +253,7 @@ def test_store_keeps_outputs_in_their_order_without_players(tmp_path):
     assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2]
     text, picture, player, after = stored.cells[1].outputs
     assert text.text == "speech demo 72\nTrue True\n"
-    assert picture.data["image/png"].strip() == PIXEL
+    assert picture.data["image/png"].strip() == PNG
     assert player.data == {"text/plain": PLAYER_NOTE}
     assert after.text == "after the player\n"
     assert "execution" not in stored.cells[1].metadata
@@ -275,12 +262,7 @@ def test_store_keeps_outputs_in_their_order_without_players(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "problem"),
-    [
-        ("import os\nos.getcwd()", "cell 2: an absolute path"),
-        ("import warnings\nwarnings.warn('soon', FutureWarning)", "cell 2: text on standard error"),
-        ("print('I0000 00:00:1736900000.123456   12345 service.cc:152] XLA')", "cell 2: a log"),
-        (FAIL, "cell 2 of 2 failed"),
-    ],
+    [("import os\nos.getcwd()", "cell 2: an absolute path"), (FAIL, "cell 2 of 2 failed")],
 )
 def test_store_names_the_cell_that_is_unfit_and_writes_nothing(tmp_path, source, problem):
     write_notebook(tmp_path, "01_good", "1 + 1")
@@ -298,26 +280,20 @@ def test_store_refuses_synthetic_speech(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """`course` on a folder of corpora, with another course; variables are put back afterwards."""
-    monkeypatch.setenv("SER_CACHE", os.environ["SER_CACHE"])
-    for name in ("SER_DATA", "SER_PROFILE", "SER_RETRAIN"):
-        monkeypatch.setenv(name, "")
+    """Run a command on a folder of corpora; the variables are put back afterwards."""
+    for name in ("SER_CACHE", "SER_DATA", "SER_PROFILE", "SER_RETRAIN"):
+        monkeypatch.setenv(name, "cache" if name == "SER_CACHE" else "")
     (tmp_path / "my data" / "tess").mkdir(parents=True)
-
-    def run(*options: str, course=lambda workspace: None) -> int:
-        monkeypatch.setattr(runner, "run_course", course)
-        return command_line.main(["course", "--data", str(tmp_path / "my data"), *options])
-
-    return run
+    monkeypatch.setattr(runner, "run_course", lambda workspace: None)
+    monkeypatch.chdir(tmp_path)
+    return lambda name, *options: command_line.main([name, "--data", "my data", *options])
 
 
 @pytest.mark.parametrize(
     ("error", "status", "kept"),
     [(None, 0, ["kept"]), (CourseError("no"), 1, []), (KeyboardInterrupt(), 130, [])],
 )
-def test_exit_status_is_told_and_new_runs_are_kept_when_all_went_well(
-    command, monkeypatch, capsys, error, status, kept
-):
+def test_exit_status_and_kept_runs(command, monkeypatch, capsys, error, status, kept):
     def course(workspace):
         assert retraining()
         if error:
@@ -325,8 +301,9 @@ def test_exit_status_is_told_and_new_runs_are_kept_when_all_went_well(
 
     done = []
     monkeypatch.setattr(runs, "keep_retrained", lambda: done.append("kept"))
-    assert (command(), done) == (0, [])
-    assert command("--retrain", course=course) == status
+    assert (command("course"), done) == (0, [])
+    monkeypatch.setattr(runner, "run_course", course)
+    assert command("course", "--retrain") == status
     assert done == kept
     assert "Traceback" not in capsys.readouterr().err
 
@@ -334,7 +311,7 @@ def test_exit_status_is_told_and_new_runs_are_kept_when_all_went_well(
 @pytest.mark.parametrize(("options", "profile"), [(["--data", "no such"], ""), ([], "no such")])
 def test_a_wrong_choice_is_said_in_one_line(command, capsys, monkeypatch, options, profile):
     monkeypatch.setenv("SER_PROFILE", profile)
-    assert command(*options) == 1
+    assert command("course", *options) == 1
     assert re.fullmatch(r"sercore course: .*no such.*\n", capsys.readouterr().err)
 
 
@@ -345,3 +322,148 @@ def test_a_wrong_choice_is_said_in_one_line(command, capsys, monkeypatch, option
 def test_wrong_usage_has_exit_status_2(arguments):
     with pytest.raises(SystemExit, match="2"):
         command_line.main(arguments)
+
+
+# --- A student's own copies of the chapters, and what JupyterLab may save in the course's ---------
+
+SETTINGS = REPOSITORY / "sercore" / "data"
+
+
+def cells(file: Path) -> list[nbformat.NotebookNode]:
+    return nbformat.read(file, as_version=4).cells
+
+
+def lay(course: Path) -> list[str]:
+    return [path.name for path in lab.lay_out_chapters(course / "notebooks", course / "work")]
+
+
+def newer(course: Path, number: int) -> list[str]:
+    """Give the course a newer version of its first chapter, and lay it out."""
+    write_notebook(course / "notebooks", "01_a", f"version {number}")
+    return lay(course)
+
+
+@pytest.fixture
+def course(tmp_path) -> Path:
+    """The course's folder with two chapters, which were laid out once."""
+    (tmp_path / "notebooks").mkdir()
+    for name in ("01_a", "02_b", "Untitled"):
+        write_notebook(tmp_path / "notebooks", name, "1")
+    assert lay(tmp_path) == ["01_a.ipynb", "02_b.ipynb"]
+    return tmp_path
+
+
+def student(change):
+    """What a student does to the file of a notebook that holds `change`."""
+
+    def save(file: Path) -> None:
+        notebook = nbformat.read(file, as_version=4)
+        change(notebook)
+        nbformat.write(notebook, file)
+
+    return save
+
+
+@student
+def run_and_save(notebook: nbformat.NotebookNode) -> None:
+    """As JupyterLab does when a student runs each cell with Shift and Enter."""
+    notebook.cells[1].update(execution_count=7, outputs=[new_output("stream", text="shown")])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    notebook.cells.append(new_code_cell(""))
+
+
+edit = student(lambda n: n.cells[1].update(source=n.cells[1].source + "  # my own words"))
+
+
+def test_copies_are_made_once_without_outputs(course):
+    code = cells(course / "work" / "01_a.ipynb")[1]
+    assert (code.source, code.outputs, code.execution_count) == ("1", [], None)
+    assert "a sound" not in (course / "work" / "01_a.ipynb").read_text()
+    assert lay(course) == []
+
+
+@pytest.mark.parametrize("harmless", [Path.touch, run_and_save, Path.unlink])
+def test_a_copy_without_changes_of_the_students_is_replaced(course, harmless):
+    harmless(course / "work" / "01_a.ipynb")
+    assert newer(course, 2) == ["01_a.ipynb"]
+    assert cells(course / "work" / "01_a.ipynb")[1].source == "version 2"
+
+
+MAYBE_MINE = {
+    "edited": edit,
+    "picture": student(lambda n: n.cells[0].update(attachments={"a": {"image/png": PNG}})),
+    "more": student(lambda n: n.cells.append(new_markdown_cell("mine"))),
+    "less": student(lambda n: n.cells.pop()),
+    "broken": lambda file: file.write_text("[]"),
+    "no record": lambda file: file.with_name(".laid-out").unlink(),
+    "broken record": lambda file: file.with_name(".laid-out").write_bytes(b"\xff{"),
+}
+
+
+@pytest.mark.parametrize("change", MAYBE_MINE.values(), ids=MAYBE_MINE)
+def test_beside_what_may_be_the_students_the_newer_version_is_laid_once(course, change):
+    change(course / "work" / "01_a.ipynb")
+    mine = (course / "work" / "01_a.ipynb").read_bytes()
+    assert newer(course, 2) == ["01_a.new.ipynb"]
+    assert (course / "work" / "01_a.ipynb").read_bytes() == mine
+    (course / "work" / "01_a.new.ipynb").unlink()
+    assert lay(course) == []
+
+
+def test_of_several_newer_versions_those_that_the_student_changed_are_kept(course):
+    edit(course / "work" / "01_a.ipynb")
+    assert newer(course, 2) == newer(course, 3) == ["01_a.new.ipynb"]
+    edit(course / "work" / "01_a.new.ipynb")
+    assert newer(course, 4) == newer(course, 5) == ["01_a.new2.ipynb"]
+    sources = [cells(file)[1].source for file in sorted((course / "work").glob("01*"))]
+    assert sources == ["1  # my own words", "version 3  # my own words", "version 5"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(course):
+    (course / "work").rename(course / "elsewhere")
+    (course / "work").touch()
+    with pytest.raises(CourseError, match="work"):
+        lay(course)
+
+
+@pytest.mark.parametrize(("user", "as_root"), [(0, True), (1000, False)])
+def test_lab_ends_as_jupyterlab_does(course, command, monkeypatch, user, as_root):
+    monkeypatch.setattr(LabApp, "launch_instance", sys.exit)  # exit status: the options it is given
+    monkeypatch.setattr(os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(lab, "NOTEBOOKS", course / "notebooks")
+    monkeypatch.setattr(lab, "WORK", course / "work")
+    Path("work", "01_a.ipynb").unlink()
+    options = ["--no-browser", "--port", "8890", "--p=1"]
+    with pytest.raises(SystemExit) as end:
+        command("lab", "--profile", "article", *options)
+    assert Path("work", "01_a.ipynb").exists()
+    root, first, *others = end.value.code
+    assert root.endswith(f".root_dir={REPOSITORY}")
+    assert first.endswith(".default_url=/lab/tree/work/01_a.ipynb")
+    assert others == ["--allow-root"] * as_root + options
+    told = [os.environ[name] for name in ("SER_PROFILE", "SER_DATA", "SER_CACHE")]
+    assert told == ["article", str(course / "my data"), str(course / "cache")]
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "work"])
+def test_jupyter_saves_no_voices_in_the_courses_chapters(course, monkeypatch, folder):
+    monkeypatch.setattr("sercore.course.notebooks.NOTEBOOKS", course / "notebooks")
+    config = PyFileConfigLoader("jupyter_server_config.py", path=str(SETTINGS)).load_config()
+    manager = FileContentsManager(root_dir=str(course), config=config)
+    sent = nbformat.read(course / "notebooks" / "Untitled.ipynb", as_version=4)
+    player = {"text/html": ["<audio\n", "controls></audio>"], "text/plain": ["a player"]}
+    sent.cells[1].outputs.append(new_output("display_data", player))
+    manager.save({"type": "notebook", "content": dict(sent)}, f"{folder}/sent.ipynb")
+    saved = (course / folder / "sent.ipynb").read_text()
+    assert "shown" in saved
+    found = [PLAYER_NOTE in saved, "<audio" in saved, "a sound" in saved]
+    assert found == ([True, False, False] if folder == "notebooks" else [False, True, True])
+
+
+def test_jupyterlab_knows_the_setting_that_switches_its_news_off(tmp_path):
+    name, schemas = "@jupyterlab/apputils-extension:notification", LabApp().schemas_dir
+    news = [
+        get_settings(str(folder), schemas, str(tmp_path), schema_name=name)[0]["schema"]
+        for folder in (tmp_path, SETTINGS)
+    ]
+    assert [schema["properties"]["fetchNews"]["default"] for schema in news] == ["none", "false"]
