@@ -145,10 +145,9 @@ def _workspace(options: argparse.Namespace) -> Workspace:
 
 def _check(data: Path, *, all_names: bool) -> None:
     check = check_data(data)
-    everything = check.text(shown=None)
-    text = everything if all_names else check.text()
-    print(text, flush=True)
-    if text != everything:
+    short, everything = check.text(), check.text(shown=None)
+    print(everything if all_names else short, flush=True)
+    if short != everything and not all_names:
         print(f"\nAll names: python -m sercore check {shlex.quote(str(data))} --all")
     if check.wrong:
         raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")

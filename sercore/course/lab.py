@@ -60,11 +60,9 @@ def _place(name: str, version: str, work: Path, known: set[str]) -> Path | None:
             found = _version(nbformat.read(copy, as_version=4), name)
         except Exception:  # whatever is wrong with it, it is the student's
             found = "unreadable"
-        if found == version:
-            return None
-        if found in known:
+        if found in known and found != version:
             return copy
-        if version in known:  # the student has changed it, or has had it beside the own copy
+        if version in {found, *known}:  # the student has it, changed or not, or has had it
             return None
     return None
 

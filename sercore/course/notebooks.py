@@ -30,7 +30,7 @@ _LOG_LINE = re.compile(
     r"|WARNING: All log messages before absl::InitializeLog\(\)"
     r"|To enable the following instructions: )"
 )
-_ABSOLUTE_PATH = re.compile(
+_ABSOLUTE_PATH = (
     r"(?<![\w.~/-])(?:file://)?/(?:home|root|Users|tmp|private|var|mnt|media|usr|opt|srv|data|work|workspace|Volumes)/"
     r"|(?<!\w)[A-Za-z]:\\+\w"
 )
@@ -133,13 +133,14 @@ def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
     """
     folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
     # A container's home folder may be /, which is a part of every URL.
-    private = {str(folder) for folder in folders if folder.parent != folder} | {str(data)}
+    private = [str(folder) for folder in folders if folder.parent != folder] + [str(data)]
+    private_path = re.compile("|".join([_ABSOLUTE_PATH, *map(re.escape, private)]))
     cells = code_cells(notebook)
     problems = [
         f"cell {number}: {problem}"
         for number, cell in enumerate(cells, start=1)
         for output in cell.outputs
-        for problem in _output_problems(output, private)
+        for problem in _output_problems(output, private_path)
     ]
     counts = [cell.execution_count for cell in cells]
     if counts != list(range(1, len(counts) + 1)):
@@ -149,15 +150,13 @@ def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
     return problems
 
 
-def _output_problems(output: NotebookNode, private: set[str]) -> Iterator[str]:
+def _output_problems(output: NotebookNode, private_path: re.Pattern[str]) -> Iterator[str]:
     """Say what must not be stored of an output: each kind of text once, by its first line."""
     if holds_sound(output):
         yield "audio"  # the corpora's licences do not let us pass clips on
     lines = output_text(output).splitlines()
-    for line in lines:
-        if _ABSOLUTE_PATH.search(line) or any(folder in line for folder in private):
-            yield f"an absolute path in {line.strip()[:120]!r}"
-            break
+    if named := [line for line in lines if private_path.search(line)]:
+        yield f"an absolute path in {named[0].strip()[:120]!r}"
     if logged := [line for line in lines if _LOG_LINE.match(line)]:
         yield f"a log line {logged[0][:80]!r}"
     if output.get("name") == "stderr" and output.text:  # Python's warnings, for example

@@ -62,9 +62,8 @@ class ChapterRun:
 def clear(folder: Path) -> None:
     """Remove the pages and figures of an earlier run, and nothing else; make missing folders."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for pattern in ("*.html", "figures/*.png"):
-        for old in folder.glob(pattern):
-            old.unlink()
+    for old in [*folder.glob("*.html"), *folder.glob("figures/*.png")]:
+        old.unlink()
 
 
 def write_pages(
@@ -75,8 +74,7 @@ def write_pages(
     A picture's file is `figures/CHAPTER-CELL-NUMBER.png`.
     """
     for number, cell in enumerate(code_cells(runs[-1].notebook), start=1):
-        data = [output.get("data", {}) for output in cell.outputs]
-        pictures = [kinds["image/png"] for kinds in data if "image/png" in kinds]
+        pictures = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
         for count, png in enumerate(pictures, start=1):
             name = f"{runs[-1].path.stem}-{number:02d}-{count}.png"
             write_whole(folder / "figures" / name, base64.b64decode(png))
@@ -110,11 +108,9 @@ def write_page(run: ChapterRun, folder: Path, *, chapters: list[Path]) -> Path:
     body, _ = exporter.from_notebook_node(run.notebook)
     names = ["", *(path.stem for path in chapters), ""]
     place = names.index(run.path.stem)
-    before, after = (
-        f'<a href="{name}.html">{name}</a>' if name else ""
-        for name in (names[place - 1], names[place + 1])
-    )
-    links = (before, '<a href="index.html">All chapters</a>', after)
+    before, after = names[place - 1], names[place + 1]
+    near = [(before, before), ("index", "All chapters"), (after, after)]
+    links = [f'<a href="{name}.html">{label}</a>' if name else "" for name, label in near]
     nav = f"<nav>{''.join(f'<span>{link}</span>' for link in links)}</nav>"
     return write_whole(folder / f"{run.path.stem}.html", _page(run.title, nav + body + nav))
 
@@ -133,9 +129,8 @@ def write_index(runs: list[ChapterRun], folder: Path, *, workspace: Workspace) -
             link += f'<br><span class="failed">stopped in cell {run.failure.cell}</span>'
         row = f'<td>{picture}</td><td>{link}</td><td class="time">{run.duration}</td>'
         parts += [f"<tr>{row}</tr>"]
-    parts += ["</table>"]
     tables = [output.get("data", {}).get("text/html", "") for run in runs for output in run.scores]
-    parts += ["<h2>Scores on the test set</h2>", *tables] * any(tables)
+    parts += ["</table>", *["<h2>Scores on the test set</h2>", *tables] * any(tables)]
     return write_whole(folder / "index.html", _page(name, "\n".join(parts)))
 
 
