@@ -1,6 +1,6 @@
 """Profiles and their settings."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,11 +37,6 @@ def test_article_recipe():
     assert (training.plateau_factor, training.min_learning_rate) == (0.2, 1e-6)
 
 
-def test_profiles_are_frozen():
-    with pytest.raises(FrozenInstanceError):
-        ARTICLE.audio.n_mels = 64
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -59,18 +54,13 @@ def test_bad_audio_settings_are_refused_by_name(change, message):
         replace(ARTICLE.audio, **change)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"batch_size": 0}, "batch_size"),
-        ({"max_epochs": True}, "max_epochs"),
-        ({"learning_rate": 0.0}, "learning_rate"),
-        ({"plateau_factor": 1.0}, "plateau_factor"),
-    ],
-)
-def test_bad_training_settings_are_refused_by_name(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(ARTICLE.training, **change)
+BAD_TRAINING = {"batch_size": 0, "max_epochs": True, "learning_rate": 0.0, "plateau_factor": 1.0}
+
+
+@pytest.mark.parametrize("name", BAD_TRAINING)
+def test_bad_training_settings_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=name):
+        replace(ARTICLE.training, **{name: BAD_TRAINING[name]})
 
 
 def test_default_profile_depends_on_data(monkeypatch):
@@ -105,11 +95,6 @@ def test_a_cache_that_cannot_be_written_to_is_named(monkeypatch, tmp_path: Path)
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(CacheError, match="cannot be written to; point SER_CACHE at a folder"):
         cache_dir()
-
-
-def test_cache_dir_follows_the_variable(monkeypatch, tmp_path: Path):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path))
-    assert cache_dir() == tmp_path.resolve()
 
 
 @pytest.mark.parametrize(

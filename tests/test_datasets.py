@@ -45,15 +45,8 @@ def test_fit_in_chunks_equals_numpy_at_once():
     scaler = Standardizer().fit(Features(array, np.arange(600)), np.arange(600))
     assert scaler.mean_ == pytest.approx(array.astype(float).mean(), abs=1e-9)
     assert scaler.std_ == pytest.approx(array.astype(float).std(), abs=1e-9)
-
-
-def test_transform_is_float32_and_standard(features):
-    scaler = Standardizer().fit(features, np.arange(N))
-    result = scaler.transform(features[:])
-    assert result.dtype == np.float32
-    assert result.mean() == pytest.approx(0, abs=1e-5) and result.std() == pytest.approx(
-        1, abs=1e-5
-    )
+    result = scaler.transform(array)
+    assert result.dtype == np.float32 and abs(result.mean()) < 1e-5 > abs(result.std() - 1)
 
 
 def test_nothing_to_learn_from_is_refused(features):
@@ -63,13 +56,10 @@ def test_nothing_to_learn_from_is_refused(features):
         Standardizer().fit(features, np.array([3]))
 
 
-def test_encode_follows_the_order_of_the_classes_and_refuses_calm():
+def test_encode_follows_the_order_of_the_classes_and_refuses_others():
     assert encode(pd.Series(["anger", "surprise", "fear"])).tolist() == [0, 6, 2]
     with pytest.raises(ValueError, match="labels calm are none of the seven.*without_calm"):
         encode(pd.Series(["anger", "calm"]))
-
-
-def test_encode_refuses_a_clip_without_a_label():
     with pytest.raises(ValueError, match="1 of 2 clips have no label"):
         encode(pd.Series(["anger", None]))
 

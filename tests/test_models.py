@@ -58,11 +58,6 @@ def test_models_are_uncompiled_and_give_probabilities(name):
     assert result.shape == (2, 7) and np.allclose(result.sum(axis=1), 1)
 
 
-def test_order_within_a_block_is_convolution_pooling_normalisation():
-    kinds = [type(layer).__name__ for layer in cnn((64, 126, 1), 7, padding="same").layers[:3]]
-    assert kinds == ["Conv2D", "MaxPooling2D", "BatchNormalization"]
-
-
 def test_building_twice_with_one_seed_gives_the_same_weights():
     weights = []
     for _ in range(2):
