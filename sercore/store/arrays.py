@@ -33,7 +33,7 @@ _FORMAT = 5  # raised whenever the same settings would give other bytes
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 80  # clips
 _TASK = 8  # clips that a worker takes at a time
-_AHEAD = 2**27  # bytes: however many workers there are, about so much waits to be written
+_AHEAD = 2**26  # bytes: however many workers there are, about so much waits to be written
 _PROCESSES_FROM = 1_000  # clips; to start processes takes about as long as to compute so many
 
 Shape = tuple[int | None, ...]
@@ -154,11 +154,11 @@ class ArrayStore:
         """Yield the SHA-256 and the row of each clip, in their order."""
         first, *rest = missing.items()
         # librosa compiles some functions when they are first used; threads would all do so at once.
-        row = self._row(*first, root)
-        yield first[0], row
-        ahead = max(_TASK, _AHEAD // sum(array.nbytes for array, _ in row.values()))
-        # Threads start at once. Processes do not wait for each other between the short steps that
-        # a clip takes. Both are a preference, which joblib.parallel_config overrides.
+        yield first[0], (row := self._row(*first, root))
+        # The first clip may be a short one, so a row counts as if it were full.
+        full = [filled(array, self.shapes[kind][-1]).nbytes for kind, (array, _) in row.items()]
+        ahead = max(_TASK, _AHEAD // sum(full))
+        # Threads start at once; processes do not wait for each other between a clip's short steps.
         prefer = "processes" if len(missing) >= _PROCESSES_FROM else "threads"
         # joblib would keep one task a worker under way, and the worker wait for the next one.
         with Parallel(
@@ -177,8 +177,8 @@ class ArrayStore:
         flat = np.memmap(self._file(kind), np.uint8, "r", shape=(starts[-1],))
         if shape[-1]:
             return flat.view(self.dtype).reshape(-1, *shape)
-        rows = (np.asarray(flat[a:b]) for a, b in pairwise(starts))
-        return [row.view(self.dtype).reshape(*shape[:-1], -1) for row in rows]
+        rows = (np.asarray(flat[a:b]).view(self.dtype) for a, b in pairwise(starts))
+        return [row.reshape(*shape[:-1], -1) for row in rows]
 
     def _row(self, key: str, path: str, root: Path) -> Row:
         """Compute the row of a clip, if it is still the one in the manifest."""
