@@ -33,7 +33,7 @@ _FORMAT = 5  # raised whenever the same settings would give other bytes
 _REPORT_EVERY = 2_000  # clips
 _COMMIT_EVERY = 80  # clips
 _TASK = 8  # clips that a worker takes at a time
-_AHEAD = 2**26  # bytes: however many workers there are, about so much waits to be written
+_AHEAD = 2**27  # bytes: however many workers there are, about so much waits to be written
 _PROCESSES_FROM = 1_000  # clips; to start processes takes about as long as to compute so many
 
 Shape = tuple[int | None, ...]
