@@ -1,32 +1,20 @@
 """Profiles and their settings."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from sercore.config import (
-    PROFILES,
-    CacheError,
-    ConfigError,
-    cache_dir,
-    digest,
-    figure_dpi,
-    load_profile,
-    runs_folder,
+from sercore import config as c
+
+ARTICLE = c.PROFILES["article"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bands", "frames"), [("article", 128, 345), ("laptop", 64, 126), ("demo", 64, 126)]
 )
-
-ARTICLE = PROFILES["article"]
-
-
-def test_article_profile_gives_the_articles_shape():
-    assert (ARTICLE.audio.n_mels, ARTICLE.audio.n_frames) == (128, 345)
-
-
-@pytest.mark.parametrize("name", ["demo", "laptop"])
-def test_compact_profiles_have_64_bands_and_126_frames(name):
-    audio = PROFILES[name].audio
-    assert (audio.n_mels, audio.n_mfcc, audio.n_frames) == (64, 64, 126)
+def test_features_of_a_profile_have_its_shape(name, bands, frames):
+    audio = c.PROFILES[name].audio
+    assert (audio.n_mels, audio.n_mfcc, audio.n_frames) == (bands, bands, frames)
 
 
 def test_article_recipe():
@@ -66,35 +54,32 @@ def test_bad_training_settings_are_refused_by_name(name):
 def test_default_profile_depends_on_data(monkeypatch):
     monkeypatch.delenv("SER_PROFILE", raising=False)
     monkeypatch.delenv("SER_DATA", raising=False)
-    assert load_profile().name == "demo"
+    assert c.load_profile().name == "demo"
     monkeypatch.setenv("SER_DATA", "somewhere")
-    assert load_profile().name == "laptop"
+    assert c.load_profile().name == "laptop"
     monkeypatch.setenv("SER_PROFILE", "article")
-    assert load_profile().name == "article"
+    assert c.load_profile().name == "article"
 
 
 def test_unknown_profile_names_the_alternatives():
     with pytest.raises(ValueError, match="unknown profile .big., expected one of demo, laptop"):
-        load_profile("big")
+        c.load_profile("big")
 
 
 def test_digest_ignores_key_order_and_sees_values():
-    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    assert digest({"a": 1}) != digest({"a": 2})
+    assert c.digest({"a": 1, "b": 2}) == c.digest({"b": 2, "a": 1})
+    assert c.digest({"a": 1}) != c.digest({"a": 2})
 
 
-def test_a_cache_that_cannot_be_made_is_named(monkeypatch, tmp_path: Path):
-    (tmp_path / "file").write_text("")
+def test_a_cache_that_cannot_be_made_or_written_to_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
     monkeypatch.setenv("SER_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(CacheError, match="cannot be made.*point SER_CACHE at a folder"):
-        cache_dir()
-
-
-def test_a_cache_that_cannot_be_written_to_is_named(monkeypatch, tmp_path: Path):
+    with pytest.raises(c.CacheError, match="cannot be made.*point SER_CACHE at a folder"):
+        c.cache_dir()
     monkeypatch.setenv("SER_CACHE", str(tmp_path))
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(CacheError, match="cannot be written to; point SER_CACHE at a folder"):
-        cache_dir()
+    with pytest.raises(c.CacheError, match="cannot be written to; point SER_CACHE at a folder"):
+        c.cache_dir()
 
 
 @pytest.mark.parametrize(
@@ -104,18 +89,18 @@ def test_a_retraining_has_a_folder_of_its_own(monkeypatch, value, name):
     monkeypatch.delenv("SER_RETRAIN", raising=False)
     if value is not None:
         monkeypatch.setenv("SER_RETRAIN", value)
-    assert runs_folder() == cache_dir() / name
+    assert c.runs_folder() == c.cache_dir() / name
 
 
 def test_dots_per_inch_follow_the_variable(monkeypatch):
     monkeypatch.delenv("SER_DPI", raising=False)
-    assert figure_dpi() == 90
+    assert c.figure_dpi() == 90
     monkeypatch.setenv("SER_DPI", "72")
-    assert figure_dpi() == 72
+    assert c.figure_dpi() == 72
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
 def test_dots_per_inch_that_are_none_are_refused(monkeypatch, value):
     monkeypatch.setenv("SER_DPI", value)
-    with pytest.raises(ConfigError, match="SER_DPI must be a positive number"):
-        figure_dpi()
+    with pytest.raises(c.ConfigError, match="SER_DPI must be a positive number"):
+        c.figure_dpi()

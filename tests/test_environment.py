@@ -26,9 +26,7 @@ def declared() -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def conda_pip_lines() -> list[str]:
-    dependencies = yaml.safe_load(text("environment.yml"))["dependencies"]
-    return next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
+PYTHON, PIP, CONDA = yaml.safe_load(text("environment.yml"))["dependencies"]
 
 
 def locked() -> dict[str, list[tuple[str, str]]]:
@@ -42,24 +40,22 @@ def locked() -> dict[str, list[tuple[str, str]]]:
 
 def leaks(content: str) -> list[str]:
     """Return the lines that hold a registry's address or a path of somebody's machine."""
-    return [
-        line for line in content.splitlines() if REGISTRY.search(line) or MACHINE_PATH.search(line)
-    ]
+    lines = content.splitlines()
+    return [line for line in lines if REGISTRY.search(line) or MACHINE_PATH.search(line)]
 
 
 def test_conda_installs_what_the_project_declares():
-    *lines, itself = conda_pip_lines()
+    *lines, itself = CONDA["pip"]
     assert itself == "-e ."
     assert sorted(str(Requirement(line)) for line in lines) == sorted(map(str, declared()))
 
 
 def test_conda_supplies_python_and_pip_alone():
-    python, pip, _ = yaml.safe_load(text("environment.yml"))["dependencies"]
-    assert re.fullmatch(r"python=3\.1[123]", python)
-    assert pip == "pip"
+    assert re.fullmatch(r"python=3\.1[123]", PYTHON)
+    assert PIP == "pip"
 
 
-@pytest.mark.parametrize("line", conda_pip_lines())
+@pytest.mark.parametrize("line", CONDA["pip"])
 def test_conda_line_says_who_needs_it(line):
     comment = re.search(rf"^ +- {re.escape(line)} # (.+)$", text("environment.yml"), re.MULTILINE)
     assert comment

@@ -12,23 +12,22 @@ from sercore.config import Profile, TrainConfig
 from sercore.evaluation import per_class, score_table
 from sercore.inference import predict_files
 from sercore.manifest import article_view, build_manifest
-from sercore.modelfile import TrainedModel, read_model, save_model
+from sercore.modelfile import read_model, save_model
 from sercore.models import RECIPES, Recipe, article_crnn, cnn, graph
 from sercore.training import train_recipe
 from tests.speech import TINY, tiny_corpus
+from tests.test_modelfile import trained
 
 SHAPES = [(128, 345, 1), (64, 126, 1)]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("padding", ["valid", "same"])
-def test_cnn_has_the_articles_parameters_whatever_the_input(shape, padding):
-    assert cnn(shape, 7, padding=padding).count_params() == 391_559
+PARAMETERS = {"cnn_mel": 391_559, "cnn_mfcc": 391_559, "crnn_mfcc": 296_647}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_crnn_has_the_articles_parameters_whatever_the_input(shape):
-    assert article_crnn(shape, 7).count_params() == 296_647
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_models_have_the_articles_parameters_whatever_the_input(shape, name):
+    assert RECIPES[name].build(shape, 7).count_params() == PARAMETERS[name]
 
 
 def test_the_articles_crnn_sees_a_sequence_of_length_one():
@@ -43,10 +42,9 @@ def test_padding_decides_the_last_feature_map(padding, shape):
 
 
 def test_recipes_are_the_articles():
-    articles = ("cnn_mel", "cnn_mfcc", "crnn_mfcc")
-    kinds = {name: RECIPES[name].kinds for name in articles}
+    kinds = {name: RECIPES[name].kinds for name in PARAMETERS}
     assert kinds == {"cnn_mel": ("mel",), "cnn_mfcc": ("mfcc",), "crnn_mfcc": ("mfcc",)}
-    paddings = [RECIPES[n].build(SHAPES[1], 7).get_layer("conv_1").padding for n in articles]
+    paddings = [RECIPES[n].build(SHAPES[1], 7).get_layer("conv_1").padding for n in PARAMETERS]
     assert paddings == ["valid", "same", "same"]
 
 
@@ -122,18 +120,9 @@ def test_a_fourth_model_is_one_entry(tmp_path, monkeypatch):
     assert ax.get_legend().get_texts()[0].get_text() == "Mel and MFCC"
     plt.close("all")
 
-    trained = TrainedModel(
-        name="both",
-        model=run.model(),
-        kinds=("mel", "mfcc"),
-        audio=TINY,
-        standardizers=run.standardizers,
-        labels=tuple(column.removeprefix("p_") for column in run.predictions.columns[5:]),
-        settings={},
-        facts={},
-    )
-    read = read_model(save_model(trained, tmp_path / "both.keras"))
-    paths = [root / path for path in run.predictions["path"]]
-    again = predict_files(read, paths)
     columns = list(run.predictions.columns[5:])
+    own = {"kinds": FOURTH.kinds, "model": run.model(), "standardizers": run.standardizers}
+    labels = tuple(column.removeprefix("p_") for column in columns)
+    file = save_model(trained(name="both", labels=labels, **own), tmp_path / "both.keras")
+    again = predict_files(read_model(file), [root / path for path in run.predictions["path"]])
     assert np.allclose(again[columns], run.predictions[columns], atol=1e-4)
