@@ -26,6 +26,13 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(CACHE, ignore_errors=True)
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """The folder that is the cache of one test alone."""
+    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The folder of real clips that stands beside some checkouts."""

@@ -44,9 +44,8 @@ def robots(tmp_path, text=EXAMPLE, **changes):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, cache):
     """Two clips of SAVEE, six of a declared corpus, three of a plain folder."""
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     root = tiny_corpus(tmp_path / "data", clips=2)
     names = ("r1_ang-1_1a", "r1_hap-1_1a", "r2_hap-2_2b", "r3_hap-1_1a", "r1_bored-1_1a")
     for i, name in enumerate((*names, "r9_ang-1_1a")):

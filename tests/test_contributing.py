@@ -7,17 +7,17 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
-from speech import TINY, tiny_corpus, tone, write_clip
 
-from sercore.config import PROFILES, REPOSITORY, Profile, TrainConfig
+from sercore.config import PROFILES, REPOSITORY
 from sercore.corpora import CORPORA
 from sercore.course.runner import run_course
 from sercore.features import KINDS, extract
 from sercore.manifest import build_manifest, clean_view
 from sercore.models import RECIPES
 from sercore.results import PROBABILITIES
-from sercore.training import train_recipe
 from sercore.workspace import Workspace
+from tests.speech import TINY, tiny_corpus, tone, write_clip
+from tests.test_training import run_small
 
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", GUIDE, re.MULTILINE))
@@ -26,11 +26,6 @@ SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", GUIDE, re.MULTILINE)
 def block(section: str, language: str = "python") -> str:
     """The code block of a section, without its indentation."""
     return textwrap.dedent(re.search(rf"```{language}\n(.*?)```", SECTIONS[section], re.DOTALL)[1])
-
-
-@pytest.fixture
-def clips(tmp_path):
-    return build_manifest(tiny_corpus(tmp_path))
 
 
 @pytest.mark.parametrize("thing", ["corpus", "feature", "model", "chapter"])
@@ -47,19 +42,19 @@ def test_a_corpus_is_added(tmp_path):
     assert rows["speaker"].tolist() == ["mine_r1", "mine_r2"]
 
 
-def test_a_feature_is_added(clips, tmp_path, monkeypatch):
+def test_a_feature_is_added(tmp_path, monkeypatch):
     monkeypatch.setitem(KINDS, "loudness", None)  # so that it is taken out again
     exec(block("Add a feature"), {})
+    clips = build_manifest(tiny_corpus(tmp_path))
     features = extract(clips, tmp_path, config=TINY, kind="loudness", report=None)
     assert features.shape == (len(clips), 1, TINY.n_frames)
     assert features[[0]].max() == pytest.approx(0.3 / 2**0.5, rel=0.02)  # a sine of level 0.3
 
 
-def test_a_model_is_added(clips, tmp_path, monkeypatch):
+def test_a_model_is_added(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "small", None)
     exec(block("Add a model"), {})
-    profile = Profile(name="tiny", audio=TINY, training=TrainConfig(max_epochs=1, shuffle=True))
-    trained = train_recipe("small", clips, tmp_path, profile=profile, report=None)
+    trained = run_small(tiny_corpus(tmp_path), recipe="small")
     assert trained.predictions[list(PROBABILITIES)].sum(axis=1).to_numpy() == pytest.approx(1)
 
 

@@ -230,10 +230,8 @@ def test_a_log_has_a_line_of_a_long_cell_now_and_then(capsys):
 
 
 def test_index_of_a_long_chapter_without_scores(tmp_path):
-    text, picture = (
-        new_output("stream", text="0.712"),
-        new_output("display_data", {"image/png": PNG}),
-    )
+    text = new_output("stream", text="0.712")
+    picture = new_output("display_data", {"image/png": PNG})
     tagged = [("scores", []), ("other", [text]), ("scores", [picture])]
     cells = [new_code_cell(outputs=outputs, metadata={"tags": [tag]}) for tag, outputs in tagged]
     notebook, path = new_notebook(cells=cells), tmp_path / "08_evaluation.ipynb"

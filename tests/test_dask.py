@@ -27,8 +27,7 @@ def client():
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+def root(tmp_path, cache):
     return tiny_corpus(tmp_path / "data", clips=42)
 
 

@@ -10,6 +10,8 @@ from sercore.features import Features
 from sercore.splits import Split
 
 N = 50
+LABELS = (np.arange(N) % 7).astype(np.int32)
+SHUFFLED = TrainConfig(max_epochs=1, shuffle=True, batch_size=8)
 
 
 @pytest.fixture
@@ -19,17 +21,10 @@ def features():
     return Features(array, np.arange(N)[::-1])
 
 
-@pytest.fixture
-def labels():
-    return (np.arange(N) % 7).astype(np.int32)
-
-
-SHUFFLED = TrainConfig(max_epochs=1, shuffle=True, batch_size=8)
-
-
-def batches(*args, **options):
+def batches(features, positions, **options):
     """Batches of 8 whose features stay as they are."""
-    return make_dataset(*args, standardizers=[Standardizer.of(0.0, 1.0)], batch_size=8, **options)
+    options |= {"standardizers": [Standardizer.of(0.0, 1.0)], "batch_size": 8}
+    return make_dataset(features, LABELS, positions, **options)
 
 
 def clip_numbers(dataset):
@@ -70,54 +65,54 @@ def test_encode_follows_the_order_of_the_classes_and_refuses_others():
 
 
 @pytest.mark.parametrize("seed", [None, 0, 7])
-def test_labels_stay_with_their_clips(features, labels, seed):
+def test_labels_stay_with_their_clips(features, seed):
     positions = np.arange(5, 45)
-    data = batches(features, labels, positions, shuffle=seed is not None, seed=seed or 0)
+    data = batches(features, positions, shuffle=seed is not None, seed=seed or 0)
     numbers = []
     for x, y in data:
         assert x.shape[1:] == (3, 4, 1) and x.dtype == "float32"
         own = x.numpy()[:, 0, 0, 0].astype(int)
-        assert np.array_equal(labels[own], y.numpy())
+        assert np.array_equal(LABELS[own], y.numpy())
         numbers += own.tolist()
     assert sorted(numbers) == list(range(5, 45))
     assert (numbers == list(range(5, 45))) == (seed is None)
 
 
-def test_each_epoch_has_an_order_of_its_own_that_can_be_resumed(features, labels):
+def test_each_epoch_has_an_order_of_its_own_that_can_be_resumed(features):
     three, third = (
-        clip_numbers(batches(features, labels, np.arange(N), epochs=epochs, shuffle=True, seed=3))
+        clip_numbers(batches(features, np.arange(N), epochs=epochs, shuffle=True, seed=3))
         for epochs in (range(3), range(2, 3))
     )
     assert three[:N] != three[N : 2 * N] and three[2 * N :] == third
 
 
-def test_dataset_knows_how_many_batches_it_has(features, labels):
-    data = batches(features, labels, np.arange(N), epochs=range(2))
+def test_dataset_knows_how_many_batches_it_has(features):
+    data = batches(features, np.arange(N), epochs=range(2))
     assert len(data) == len(list(data)) == 14
 
 
-def test_validation_clips_are_never_shuffled(features, labels):
+def test_validation_clips_are_never_shuffled(features):
     split = Split(np.arange(30), np.arange(30, 40), np.arange(40, 50))
-    _, valid, (scaler,) = make_datasets(features, labels, split, training=SHUFFLED)
+    _, valid, (scaler,) = make_datasets(features, LABELS, split, training=SHUFFLED)
     order = [n for x, _ in valid for n in x.numpy()[:, 0, 0, 0] * scaler.std_ + scaler.mean_]
     assert np.allclose(order, np.arange(30, 40), atol=1e-3)
 
 
-def test_a_model_with_two_inputs_gets_both_of_each_clip(features, labels):
+def test_a_model_with_two_inputs_gets_both_of_each_clip(features):
     other = Features(np.arange(N, dtype=np.float32)[:, None] * np.ones((1, 5)), np.arange(N))
     split = Split(np.arange(40), np.arange(40, 50), np.arange(40, 50))
-    train, _, scalers = make_datasets([features, other], labels, split, training=SHUFFLED)
+    train, _, scalers = make_datasets([features, other], LABELS, split, training=SHUFFLED)
     for (first, second), y in train:
         assert first.shape[1:] == (3, 4, 1) and second.shape[1:] == (5,)
         numbers = first.numpy()[:, 0, 0, 0] * scalers[0].std_ + scalers[0].mean_
         assert np.allclose(numbers, second.numpy()[:, 0] * scalers[1].std_ + scalers[1].mean_)
-        assert np.array_equal(labels[numbers.round().astype(int)], y)
+        assert np.array_equal(LABELS[numbers.round().astype(int)], y)
 
 
-def test_batches_are_changed_each_by_a_seed_of_its_own_that_can_be_resumed(features, labels):
+def test_batches_are_changed_each_by_a_seed_of_its_own_that_can_be_resumed(features):
     def seeds(epochs):
         change = {"seed": 5, "augment": lambda inputs, labels, seed: (seed, labels)}
-        data = batches(features, labels, np.arange(16), epochs=epochs, **change)
+        data = batches(features, np.arange(16), epochs=epochs, **change)
         return [seed.numpy().tolist() for seed, _ in data]
 
     assert seeds(range(3)) == [[5, step] for step in range(6)]

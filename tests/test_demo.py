@@ -196,11 +196,10 @@ HELLO = {"text": "Hello.", "voice": "en-us+f3"}
 
 
 @pytest.mark.parametrize(
-    ("voice", "bad", "good"),
-    [("en-us+nobody", "'nobody'", "f3,"), ("en-gb+f3", "'en-gb'", "en-us")],
+    ("voice", "says"), [("en-us+nobody", "'nobody' .*f3,"), ("en-gb+f3", "'en-gb' .*en-us")]
 )
-def test_an_unknown_voice_is_refused_by_name(voice, bad, good):
-    with pytest.raises(DemoError, match=f"{bad} .*{good}"):
+def test_an_unknown_voice_is_refused_by_name(voice, says):
+    with pytest.raises(DemoError, match=says):
         speak_all([HELLO | {"voice": voice}])
 
 

@@ -51,15 +51,13 @@ def test_conda_installs_what_the_project_declares():
 
 
 def test_conda_supplies_python_and_pip_alone():
-    assert re.fullmatch(r"python=3\.1[123]", PYTHON)
-    assert PIP == "pip"
+    assert re.fullmatch(r"python=3\.1[123]", PYTHON) and PIP == "pip"
 
 
 @pytest.mark.parametrize("line", CONDA["pip"])
 def test_conda_line_says_who_needs_it(line):
     comment = re.search(rf"^ +- {re.escape(line)} # (.+)$", text("environment.yml"), re.MULTILINE)
-    assert comment
-    assert re.search(r"chapter|make |python -m|next line", comment[1])
+    assert comment and re.search(r"chapter|make |python -m|next line", comment[1])
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)

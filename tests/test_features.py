@@ -18,14 +18,15 @@ import pytest
 from scipy.fft import idct, rfft
 
 from sercore import features as f
-from sercore.config import PROFILES
+from sercore.config import PROFILES, REPOSITORY
 from sercore.store import fast_mel
 from tests.speech import TINY, tone, write_clip
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 ARTICLE, LAPTOP = PROFILES["article"].audio, PROFILES["laptop"].audio
 SETTINGS = [ARTICLE, LAPTOP, TINY, replace(LAPTOP, hop_length=500), replace(LAPTOP, n_fft=2001)]
 CLOSE = 1e-3  # dB
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def bursts(config, *, seconds=4.0):
@@ -141,12 +142,6 @@ def table(root):
     paths = sorted(root.rglob("*.wav"))
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return pd.DataFrame({"path": [path.name for path in paths], "sha256": hashes})
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from tests.speech import damage_unseen, refuse_to_open, tiny_corpus, tone, write
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
+def root(tmp_path, cache):
     return tiny_corpus(tmp_path / "data")
 
 
@@ -190,8 +189,7 @@ def test_a_stream_without_a_length_and_an_aiff_are_read(root, clip):
     assert len(m.clean_view(m.build_manifest(root))) == 42
 
 
-def test_a_sample_of_real_clips_holds_the_known_oddities(sample, tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+def test_a_sample_of_real_clips_holds_the_known_oddities(sample, cache):
     table = m.build_manifest(sample)
     assert table["corpus"].value_counts().to_dict() == {"cremad": 195, "ravdess": 45, "tess": 142}
     kinds = table["note"].str.extract(f"^({m.SILENT}|{m.CONFLICT}|{m.TWIN})")[0].value_counts()
@@ -271,9 +269,9 @@ def test_fresh_sees_a_change_that_left_size_and_time_and_remembers_it(root, clip
     assert m.build_manifest(root).equals(after)
 
 
-def test_damaged_memory_is_made_anew(root, tmp_path):
+def test_damaged_memory_is_made_anew(root, cache):
     before = m.build_manifest(root)
-    (memory,) = (path for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    (memory,) = (path for path in cache.rglob("*") if path.is_file())
     good = memory.read_bytes()
     other = good.replace(b":{", b':{"x":1,')
     for bad in (b"\x00\xff\xfe", b"[]", b'{"format": 1}', good[:-9], other):

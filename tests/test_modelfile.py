@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -19,13 +20,14 @@ from sercore.models import RECIPES, Recipe
 from tests.speech import TINY
 
 
-def small(shape, n_classes):
+def small(shape, n_classes, dropout=0.2):
     return keras.Sequential(
         [
             keras.layers.Input(shape),
-            keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
-            keras.layers.BatchNormalization(),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(momentum=0.8),
             keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dropout(dropout),
             keras.layers.Dense(n_classes, activation="softmax"),
         ]
     )
@@ -73,14 +75,11 @@ def members(file) -> dict[str, bytes]:
 
 def rewrite(file, **changes):
     """Put other members into an archive, or leave them out where they are None."""
+    parts = members(file) | changes
     with zipfile.ZipFile(file, "w") as archive:
-        for name, content in changes.items():
+        for name, content in parts.items():
             if content is not None:
                 archive.writestr(name, content)
-
-
-def metadata(file) -> dict:
-    return json.loads(members(file)["metadata.json"])
 
 
 def test_what_is_read_is_what_was_saved(file):
@@ -125,7 +124,7 @@ def test_every_recipe_can_be_saved_and_read_and_saved_again_as_the_same_bytes(tm
 
 def nan_network():
     network = trained().model
-    network.layers[-1].kernel.assign(np.full((4, 7), np.nan))
+    network.layers[-1].kernel.assign(np.full((8, 7), np.nan))
     return network
 
 
@@ -158,11 +157,6 @@ def test_another_ending_is_refused(tmp_path):
 # --- what is not read -----------------------------------------------------------------------------
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelFileError, match="there is no model file .*none.keras"):
-        read_model(tmp_path / "none.keras")
-
-
 def cut(share):
     return lambda file: file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
 
@@ -174,7 +168,7 @@ def flip_a_bit(file):
 
 
 def with_member(name, content):
-    return lambda file: rewrite(file, **(members(file) | {name: content}))
+    return lambda file: rewrite(file, **{name: content})
 
 
 def with_weights_of_another(file):
@@ -182,24 +176,19 @@ def with_weights_of_another(file):
     with_member("model.weights.h5", members(other)["model.weights.h5"])(file)
 
 
-def with_metadata(change):
-    def write(file):
-        found = metadata(file)
-        change(found["sercore"])
-        with_member("metadata.json", json.dumps(found))(file)
-
-    return write
+def with_metadata(old, new):
+    name = "metadata.json"
+    return lambda file: rewrite(file, **{name: re.sub(old, new, members(file)[name].decode())})
 
 
-other_notes = with_metadata(lambda own: own.update(notes=own["notes"].replace("1.5", "1.25")))
-other_format = with_metadata(lambda own: own.update(format=99))
 WRONG = {
+    "missing": (Path.unlink, "there is no model file .*small.keras"),
     **{f"cut to {share}": (cut(share), "cut short, damaged") for share in (0, 0.01, 0.5, 0.999)},
     "a bit": (flip_a_bit, "damaged"),
     "weights": (with_weights_of_another, "altered"),
     "network": (with_member("config.json", b"{}"), "altered"),
-    "notes": (other_notes, "altered"),
-    "format": (other_format, "format 99.* reads format"),
+    "notes": (with_metadata(r"\[1\.5", "[1.25"), "altered"),
+    "format": (with_metadata(r'"format": \d+', '"format": 99'), "format 99.* reads format"),
     "Keras alone": (lambda file: trained().model.save(file), "without the course's notes"),
     "more": (with_member("assets/run.py", "print()"), "assets/run.py besides a model"),
     "less": (with_member("model.weights.h5", None), "model.weights.h5"),
@@ -223,15 +212,15 @@ def forge(file, *, weights=None, config=None, **notes):
     """Change a file and give it the digest that it then must have."""
     parts = members(file)
     weights, config = weights or parts["model.weights.h5"], config or parts["config.json"]
-    own = metadata(file)["sercore"]
+    own = json.loads(parts["metadata.json"])["sercore"]
     changed = json.loads(own["notes"]) | notes
     kept = {key: value for key, value in changed.items() if value is not None}
     own = {"format": own["format"], "notes": json.dumps(kept)}
     texts = [json.dumps(own, sort_keys=True).encode(), config, weights]
     digests = b"".join(hashlib.sha256(text).digest() for text in texts)
     own["sha256"] = hashlib.sha256(digests).hexdigest()
-    parts |= {"model.weights.h5": weights, "config.json": config}
-    rewrite(file, **(parts | {"metadata.json": json.dumps({"sercore": own})}))
+    changes = {"model.weights.h5": weights, "config.json": config}
+    rewrite(file, **changes, **{"metadata.json": json.dumps({"sercore": own})})
 
 
 def test_a_forged_file_with_sound_notes_is_read(file):
@@ -268,10 +257,7 @@ def another():
 
 
 def weights_of(network):
-    def write(file):
-        network().save_weights(file)
-
-    return write
+    return lambda file: network().save_weights(file)
 
 
 def links_out(file):

@@ -1,5 +1,7 @@
 """The article's graphs, and what a fourth model takes."""
 
+from dataclasses import replace
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,19 +10,15 @@ from keras import layers
 
 from sercore import figures
 from sercore.article import article_figures
-from sercore.config import Profile, TrainConfig
 from sercore.evaluation import per_class, score_table
 from sercore.inference import predict_files
-from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import read_model, save_model
 from sercore.models import RECIPES, Recipe, article_crnn, cnn, graph
-from sercore.training import train_recipe
-from tests.speech import TINY, tiny_corpus
+from tests.speech import tiny_corpus
 from tests.test_modelfile import trained
+from tests.test_training import TRAINING, run_small
 
 SHAPES = [(128, 345, 1), (64, 126, 1)]
-
-
 PARAMETERS = {"cnn_mel": 391_559, "cnn_mfcc": 391_559, "crnn_mfcc": 296_647}
 
 
@@ -101,15 +99,11 @@ FOURTH = Recipe(
 )
 
 
-def test_a_fourth_model_is_one_entry(tmp_path, monkeypatch):
+def test_a_fourth_model_is_one_entry(tmp_path, cache, monkeypatch):
     """It has two inputs, another optimiser and schedule, and changes its training batches."""
     monkeypatch.setitem(RECIPES, "both", FOURTH)
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
     root = tiny_corpus(tmp_path)
-    clips = article_view(build_manifest(root))
-    training = TrainConfig(max_epochs=2, shuffle=True, batch_size=8)
-    profile = Profile(name="demo", audio=TINY, training=training)
-    run = train_recipe("both", clips, root, profile=profile, report=None)
+    run = run_small(root, recipe="both", training=replace(TRAINING, max_epochs=2))
     assert run.history["learning_rate"].is_monotonic_decreasing
     assert run.history["learning_rate"].nunique() == 2
 

@@ -16,8 +16,7 @@ def clips(n=100):
 def test_sets_have_the_articles_sizes_and_every_clip_is_in_exactly_one():
     split = random_split(clips(11_970))
     assert (len(split.train), len(split.test)) == (9_576, 2_394)
-    assert split.valid_is_test
-    assert sorted([*split.train, *split.test]) == list(range(11_970))
+    assert split.valid_is_test and sorted([*split.train, *split.test]) == list(range(11_970))
 
 
 def test_a_split_is_repeatable_and_its_seed_matters():

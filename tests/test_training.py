@@ -4,61 +4,34 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from sercore.config import Profile, TrainConfig
+from sercore.config import REPOSITORY, Profile, TrainConfig
 from sercore.corpora import EMOTIONS
 from sercore.course.publishing import write_history, write_predictions
 from sercore.features import extract
 from sercore.manifest import article_view, build_manifest
-from sercore.modelfile import TrainedModel, read_model, save_model
-from sercore.models import RECIPES, ModelError, Recipe, crossentropy
+from sercore.modelfile import read_model, save_model
+from sercore.models import RECIPES, ModelError
 from sercore.results import PROBABILITIES, RunName, read_history, read_predictions, tables_digest
 from sercore.splits import Split, random_split
 from sercore.store.runs import keep_retrained
 from sercore.training import Run, TrainingError, train, train_recipe
 from tests.speech import TINY, tiny_corpus
+from tests.test_modelfile import SMALL, small, trained
 
 TRAINING = TrainConfig(max_epochs=3, shuffle=True, batch_size=8)
 ONE_EPOCH = replace(TRAINING, max_epochs=1)
-
-
-class TrainingStarts(Exception):
-    """Raised in place of training, where `training_allowed` is off."""
-
-
-training_allowed = True
-
-
-def loss():
-    if not training_allowed:
-        raise TrainingStarts
-    return crossentropy()
-
-
-def small(shape, n_classes, dropout=0.2):
-    return keras.Sequential(
-        [
-            keras.layers.Input(shape),
-            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dropout(dropout),
-            keras.layers.Dense(n_classes, activation="softmax"),
-        ]
-    )
-
-
-SMALL = Recipe(
-    name="small", title="Small", colour="#000000", kinds=("mfcc",), build=small, loss=loss
-)
+NAME = RunName(profile="article", model="small", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -66,39 +39,37 @@ def data(tmp_path_factory):
     return tiny_corpus(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SER_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def run_small(
-    root: Path, *, recipe=SMALL, audio=TINY, training=TRAINING, clips=None, report=None, **options
+    root: Path, *, recipe=SMALL, audio=TINY, training=ONE_EPOCH, report=None, **options
 ) -> Run:
-    """Train the small network on the tiny corpus in `root`, or load its run."""
-    clips = article_view(build_manifest(root)) if clips is None else clips
+    """Train the small network, or another, on the tiny corpus in `root`, or load its run."""
+    clips = article_view(build_manifest(root))
     profile = Profile(name="article", audio=audio, training=training)
     return train_recipe(recipe, clips, root, profile=profile, report=report, **options)
+
+
+def told(root: Path, ends: type[Exception] | None = None, **options) -> list[str]:
+    """What is reported when a run is asked for, which may end with an error."""
+    lines = []
+    with pytest.raises(ends) if ends else nullcontext():
+        run_small(root, report=lines.append, **options)
+    return lines
 
 
 def epochs(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith("epoch")]
 
 
-class Killed(BaseException):
-    pass
-
-
-def die(line):
+def interrupt(line):
     if line.startswith("epoch"):
-        raise Killed
+        raise KeyboardInterrupt
 
 
 # --- one run --------------------------------------------------------------------------------------
 
 
 def test_a_run_keeps_its_network_its_history_and_predictions_of_the_test_clips(data, cache):
-    run = run_small(data)
+    run = run_small(data, training=TRAINING)
     assert list(run.history.index) == [1, 2, 3]
     clips = article_view(build_manifest(data))
     test = clips.iloc[random_split(clips).test]
@@ -131,31 +102,27 @@ def test_the_validation_set_chooses_the_epoch_and_the_test_set_is_predicted(data
 
 
 def test_a_finished_run_is_loaded_and_not_trained_again(data, cache):
-    lines = []
-    first, second = run_small(data), run_small(data, report=lines.append)
+    first, lines = run_small(data, training=TRAINING), told(data, training=TRAINING)
     assert "already trained, 3 epochs" in lines[-1] and not epochs(lines)
+    second = run_small(data, training=TRAINING)
     pd.testing.assert_frame_equal(first.predictions, second.predictions)
     pd.testing.assert_frame_equal(first.history, second.history)
-
-
-def with_recipe(**change):
-    return {"recipe": replace(SMALL, **change)}
 
 
 OTHER_SETTINGS = {
     "seed": {"seed": 1},
     "audio": {"audio": replace(TINY, mel_ref=2.0)},
     "training": {"training": replace(ONE_EPOCH, learning_rate=2e-3)},
-    "kinds": with_recipe(kinds=("mel",)),
-    "network": with_recipe(build=partial(small, dropout=0.3)),
-    "schedule": with_recipe(schedule=None),
+    "kinds": {"recipe": replace(SMALL, kinds=("mel",))},
+    "network": {"recipe": replace(SMALL, build=partial(small, dropout=0.3))},
+    "schedule": {"recipe": replace(SMALL, schedule=None)},
+    "name": {"recipe": replace(SMALL, name="other")},
 }
 
 
 @pytest.mark.parametrize("change", OTHER_SETTINGS.values(), ids=OTHER_SETTINGS.keys())
 def test_other_settings_are_another_run(data, cache, change):
-    first = run_small(data, training=ONE_EPOCH)
-    assert run_small(data, **({"training": ONE_EPOCH} | change)).folder != first.folder
+    assert run_small(data, **change).folder != run_small(data).folder
 
 
 def cut_off(path):
@@ -173,11 +140,10 @@ RUN_FILES = ("run.json", "predictions.csv", "best.weights.h5", "history.csv")
     ("file", "spoil"), [*((file, cut_off) for file in RUN_FILES), ("run.json", of_something_else)]
 )
 def test_a_run_cut_off_or_altered_is_made_again(data, cache, file, spoil):
-    run = run_small(data, training=ONE_EPOCH)
+    run = run_small(data)
     spoil(run.folder / file)
-    lines = []
-    again = run_small(data, training=ONE_EPOCH, report=lines.append)
-    assert len(epochs(lines)) == 1 and len(again.predictions) == len(run.predictions)
+    assert len(epochs(told(data))) == 1
+    assert len(run_small(data).predictions) == len(run.predictions)
 
 
 def of_another_model(path):
@@ -188,26 +154,19 @@ def of_another_model(path):
 
 @pytest.mark.parametrize("spoil", [cut_off, of_another_model])
 def test_a_damaged_state_starts_again_and_says_so(data, cache, spoil):
-    with pytest.raises(Killed):
-        run_small(data, report=die)
+    with pytest.raises(KeyboardInterrupt):
+        run_small(data, training=TRAINING, report=interrupt)
     (state,) = cache.glob("runs/*/state.npz")
     spoil(state)
-    lines = []
-    run_small(data, report=lines.append)
+    lines = told(data, training=TRAINING)
     assert any("damaged" in line for line in lines) and len(epochs(lines)) == 3
-
-
-def dense(shape, n):
-    return keras.Sequential(
-        [keras.layers.Input(shape), keras.layers.Flatten(), keras.layers.Dense(n)]
-    )
 
 
 @pytest.mark.parametrize(
     ("build", "problem"),
     [
-        (lambda shape, n: dense((8, 8, 1), n), r"takes \(8, 8, 1\), but .* \(16, 32, 1\)"),
-        (lambda shape, n: dense(shape, 6), r"expected \(7,\): one for each of anger"),
+        (lambda shape, n: small((8, 8, 1), n), r"takes \(8, 8, 1\), but .* \(16, 32, 1\)"),
+        (lambda shape, n: small(shape, 6), r"expected \(7,\): one for each of anger"),
         (lambda shape, n: keras.Sequential([keras.layers.Dense(n)]), "begin it with keras.layers"),
     ],
     ids=["input", "outputs", "no input"],
@@ -236,11 +195,8 @@ def test_an_unknown_recipe_names_the_alternatives(data):
 def test_a_retraining_trains_once_in_a_fresh_place_and_then_replaces(data, cache, monkeypatch):
     old = run_small(data)
     stamp = (old.folder / "run.json").stat().st_mtime_ns
-    lines = []
     monkeypatch.setenv("SER_RETRAIN", "1")
-    run_small(data, report=lines.append)
-    run_small(data, report=lines.append)  # the chapters share models
-    assert len(epochs(lines)) == 3
+    assert len(epochs(told(data) + told(data))) == 1  # the chapters share models
     monkeypatch.delenv("SER_RETRAIN")
     assert (run_small(data).folder / "run.json").stat().st_mtime_ns == stamp  # the old one still
     keep_retrained()
@@ -248,16 +204,15 @@ def test_a_retraining_trains_once_in_a_fresh_place_and_then_replaces(data, cache
 
 
 def test_an_interrupted_retraining_goes_on_when_asked_for_again(data, cache, monkeypatch):
-    old = run_small(data)
+    old = run_small(data, training=TRAINING)
     monkeypatch.setenv("SER_RETRAIN", "1")
-    with pytest.raises(Killed):
-        run_small(data, report=die)
+    with pytest.raises(KeyboardInterrupt):
+        run_small(data, training=TRAINING, report=interrupt)
     keep_retrained()  # of a course that had nothing finished to keep
-    lines = []
-    run_small(data, report=lines.append)
+    lines = told(data, training=TRAINING)
     assert "going on after epoch 1" in lines and len(epochs(lines)) == 2
     monkeypatch.delenv("SER_RETRAIN")
-    assert run_small(data).predictions.equals(old.predictions)
+    assert run_small(data, training=TRAINING).predictions.equals(old.predictions)
 
 
 # --- the run that comes with the course -----------------------------------------------------------
@@ -270,23 +225,19 @@ def published(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SER_CACHE", str(folder / "cache"))
         patch.setitem(RECIPES, "small", SMALL)
-        run = run_small(data, training=ONE_EPOCH)
-        name = RunName(profile="article", model="small", seed=0)
-        write_predictions(run.predictions, name, folder / "figures")
-        write_history(run.history, name, folder / "figures")
-        trained = TrainedModel(
-            name="small",
-            model=run.model(),
-            kinds=("mfcc",),
-            audio=TINY,
-            standardizers=run.standardizers,
-            labels=EMOTIONS,
-            settings={key: value for key, value in run.settings.items() if key != "network"},
-            facts={key: run.facts[key] for key in ("epochs", "seconds")}
-            | {"profile": "article", "tables": tables_digest(name, folder / "figures")},
-        )
-        save_model(trained, folder / "models" / "small.keras")
+        run = run_small(data)
+        write_predictions(run.predictions, NAME, folder / "figures")
+        write_history(run.history, NAME, folder / "figures")
+        facts = {key: run.facts[key] for key in ("epochs", "seconds")}
+        facts |= {"profile": "article", "tables": tables_digest(NAME, folder / "figures")}
+        settings = {key: value for key, value in run.settings.items() if key != "network"}
+        own = {"standardizers": run.standardizers, "settings": settings, "facts": facts}
+        save_model(trained(model=run.model(), **own), folder / "models" / "small.keras")
     return run, folder
+
+
+class TrainingStarts(Exception):
+    """Raised in place of training."""
 
 
 @pytest.fixture
@@ -297,72 +248,54 @@ def shipped(published, cache, tmp_path, monkeypatch):
         copy = shutil.copytree(folder / name, tmp_path / name)  # which a test may spoil
         monkeypatch.setattr(f"sercore.store.shipped.{name.upper()}", copy)
     monkeypatch.setitem(RECIPES, "small", SMALL)
-    monkeypatch.setattr(sys.modules[__name__], "training_allowed", False)
+    monkeypatch.setattr(keras.Model, "fit", Mock(side_effect=TrainingStarts))
     return run
 
 
-NAME = RunName(profile="article", model="small", seed=0)
-
-
-def run_shipped(root: Path, **change) -> Run:
-    """Ask for the very run of `shipped`, or for one with a change."""
-    return run_small(root, **({"training": ONE_EPOCH} | change))
-
-
 def test_the_run_that_comes_with_the_course_is_taken_and_says_so(data, shipped):
-    lines = []
-    run = run_shipped(data, report=lines.append)
-    assert "the course's own run" in lines[-1]
+    assert "the course's own run" in told(data)[-1]
+    run = run_small(data)  # from the cache now
     pd.testing.assert_frame_equal(run.predictions, shipped.predictions, atol=1e-6)
     for ours, theirs in zip(run.model().weights, shipped.model().weights, strict=True):
         assert np.array_equal(ours, theirs)
     assert run.standardizers[0].mean_ == shipped.standardizers[0].mean_
-    run_shipped(data, report=lines.append)  # from the cache now
-    assert "the course's own run" in lines[-1]
+    assert "the course's own run" in told(data)[-1]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [*OTHER_SETTINGS.values(), with_recipe(name="other")],
-    ids=[*OTHER_SETTINGS.keys(), "name"],
-)
+@pytest.mark.parametrize("change", OTHER_SETTINGS.values(), ids=OTHER_SETTINGS.keys())
 def test_another_run_than_the_shipped_one_is_trained(data, shipped, change):
-    with pytest.raises(TrainingStarts):
-        run_shipped(data, **change)
+    told(data, TrainingStarts, **change)
 
 
 def test_while_retraining_the_shipped_run_is_not_taken(data, shipped, monkeypatch):
     monkeypatch.setenv("SER_RETRAIN", "1")
-    with pytest.raises(TrainingStarts):
-        run_shipped(data)
+    told(data, TrainingStarts)
 
 
 def test_a_shipped_run_is_never_scored_on_other_clips(shipped, tmp_path):
     """One clip more moves the split: some of its new test clips were trained on."""
-    lines = []
-    with pytest.raises(TrainingStarts):
-        run_shipped(tiny_corpus(tmp_path / "more", clips=43), report=lines.append)
-    assert "other clips" in lines[-1]
+    more = tiny_corpus(tmp_path / "more", clips=43)
+    assert "other clips" in told(more, TrainingStarts)[-1]
 
 
-def test_an_unfinished_run_goes_on_although_one_is_shipped(data, shipped, cache, monkeypatch):
-    run = run_shipped(data)
+def test_an_unfinished_run_goes_on_although_one_is_shipped(data, shipped):
+    run = run_small(data)
     (run.folder / "run.json").unlink()
     (run.folder / "state.npz").touch()
-    with pytest.raises(TrainingStarts):
-        run_shipped(data)
+    told(data, TrainingStarts)
 
 
-def change_file(folder: Path, **change) -> None:
+def change_notes(folder: Path, notes: str, **changes) -> None:
+    """Put other values into the `settings` or `facts` of the shipped model."""
     file = folder / "models" / "small.keras"
-    save_model(replace(read_model(file), **change), file)
+    model = read_model(file)
+    save_model(replace(model, **{notes: getattr(model, notes) | changes}), file)
 
 
 def test_a_model_published_anew_replaces_the_one_that_was_taken(data, shipped, tmp_path):
-    run_shipped(data)
-    facts = read_model(tmp_path / "models" / "small.keras").facts
-    change_file(tmp_path, facts=facts | {"epochs": 7})
-    assert run_shipped(data).facts["epochs"] == 7
+    run_small(data)
+    change_notes(tmp_path, "facts", epochs=7)
+    assert run_small(data).facts["epochs"] == 7
 
 
 def cut_model(folder):
@@ -381,8 +314,7 @@ def other_history(folder):
 def other_clips_with_a_right_hash(folder):
     table = read_predictions(NAME, folder / "figures").iloc[::-1]
     write_predictions(table, NAME, folder / "figures")
-    facts = read_model(folder / "models" / "small.keras").facts
-    change_file(folder, facts=facts | {"tables": tables_digest(NAME, folder / "figures")})
+    change_notes(folder, "facts", tables=tables_digest(NAME, folder / "figures"))
 
 
 @pytest.mark.parametrize(
@@ -391,17 +323,12 @@ def other_clips_with_a_right_hash(folder):
 def test_what_does_not_belong_together_is_named_and_not_used(data, shipped, tmp_path, spoil):
     """As after a publication that was cut off: each file may be sound in itself."""
     spoil(tmp_path)
-    lines = []
-    with pytest.raises(TrainingStarts):
-        run_shipped(data, report=lines.append)
-    assert "cannot be used" in lines[-1]
+    assert "cannot be used" in told(data, TrainingStarts)[-1]
 
 
 def test_a_shipped_run_with_a_setting_that_was_not_asked_for_is_not_taken(data, shipped, tmp_path):
-    settings = read_model(tmp_path / "models" / "small.keras").settings
-    change_file(tmp_path, settings=settings | {"devices": 2})
-    with pytest.raises(TrainingStarts):
-        run_shipped(data)
+    change_notes(tmp_path, "settings", devices=2)
+    told(data, TrainingStarts)
 
 
 # --- processes that are killed, several devices ---------------------------------------------------
@@ -433,8 +360,8 @@ def python(script: str, *arguments: object, cache: Path) -> tuple[int, list[str]
     """Run a script in a process of its own; return its status and what it printed."""
     environment = os.environ | {"SER_CACHE": str(cache)}
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True)
+    options = {"env": environment, "cwd": REPOSITORY, "stdout": subprocess.PIPE, "text": True}
+    done = subprocess.run(command, **options)
     return done.returncode, done.stdout.splitlines()
 
 
@@ -442,9 +369,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
     """History and weights within 1e-6, with a learning rate cut and patience on the way."""
 
     def run(name: str, stop_after: int) -> tuple[int, list[str], list[str]]:
-        status, lines = python(
-            RESUME, data, stop_after, tmp_path / name, cache=tmp_path / name / "cache"
-        )
+        place = tmp_path / name
+        status, lines = python(RESUME, data, stop_after, place, cache=place / "cache")
         return status, lines, [line[:9] for line in epochs(lines)]
 
     numbers = [f"epoch {n:3}" for n in range(1, 9)]
@@ -454,9 +380,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
     assert (status, found) == (9, numbers[:5])
     status, lines, found = run("cut", 0)  # the fifth epoch was kept before its line was printed
     assert (status, found) == (0, numbers[5:]) and "going on after epoch 5" in lines
-    whole, cut = (
-        pd.read_csv(tmp_path / f"{name}.csv", index_col="epoch") for name in ("whole", "cut")
-    )
+    whole, cut = (pd.read_csv(tmp_path / f"{n}.csv", index_col="epoch") for n in ("whole", "cut"))
     assert whole["learning_rate"].nunique() > 1  # or the schedule would not have been tested
     pd.testing.assert_frame_equal(whole, cut, atol=1e-6, rtol=0)
     with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "cut.npz") as b:
@@ -472,9 +396,9 @@ from tests.test_training import TRAINING, run_small
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-alone = run_small(sys.argv[1])
+alone = run_small(sys.argv[1], training=TRAINING)
 with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
-    both = run_small(sys.argv[1])
+    both = run_small(sys.argv[1], training=TRAINING)
 assert both.folder != alone.folder and both.settings["devices"] == 2, both.settings
 try:
     with tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]).scope():
