@@ -1,8 +1,9 @@
-"""Made-up runs for tests of what is published, and the clips that were published."""
+"""Made-up runs for tests of what is published, a small model, and the clips that were published."""
 
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -11,10 +12,13 @@ from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS, parse
 from sercore.course.publishing import Protocol, publish_run
 from sercore.course.texts import VERSIONS
-from sercore.models import RECIPES
+from sercore.datasets import Standardizer
+from sercore.modelfile import TrainedModel
+from sercore.models import RECIPES, Recipe
 from sercore.results import HISTORY, PROBABILITIES, RunName, with_labels
 from sercore.splits import random_split
 from sercore.training import Run
+from tests.speech import TINY
 
 PATHS = [f"savee/ALL/DC_{code}01.wav" for code in ("a", "d", "f", "h", "n", "sa", "su")]
 PATHS += ["cremad/AudioWAV/1001_DFA_ANG_XX.wav", "tess/OAF_angry/OAF_back_angry.wav"]
@@ -67,3 +71,35 @@ def publish_made_up(folder: Path, *, profiles=("article", "laptop"), seeds=(0, 1
         for name in (RunName(profile=p, model=model, seed=s) for p in profiles for s in seeds):
             audio = PROFILES[name.profile].audio
             publish_run(MadeUpRun(model, 6 + i), name, audio=audio, n_clips=50, protocol=protocol)
+
+
+def small(shape, n_classes, dropout=0.2):
+    return keras.Sequential(
+        [
+            keras.layers.Input(shape),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(momentum=0.8),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(n_classes, activation="softmax"),
+        ]
+    )
+
+
+SMALL = Recipe(name="small", title="Small", colour="#000000", kinds=("mfcc",), build=small)
+
+
+def trained(**changes) -> TrainedModel:
+    """A model with the small network, as it comes from a seed."""
+    keras.utils.set_random_seed(0)
+    values = {
+        "name": "small",
+        "model": small((16, 32, 1), 7),
+        "kinds": ("mfcc",),
+        "audio": TINY,
+        "standardizers": (Standardizer.of(1.5, 2.0),),
+        "labels": EMOTIONS,
+        "settings": {"seed": 0},
+        "facts": {"epochs": 3, "versions": {"keras": "3.0"}},
+    }
+    return TrainedModel(**values | changes)

@@ -8,8 +8,9 @@ from sercore import inference as i
 from sercore.features import FeatureError, load_clip, mfcc
 from sercore.modelfile import ModelFileError, read_model, save_model
 from sercore.results import MODELS, PROBABILITIES, RunName, read_predictions
+from tests.published import trained
 from tests.speech import TINY, tone, write_clip
-from tests.test_modelfile import recipe, trained  # noqa: F401 -- a fixture that each test needs
+from tests.test_modelfile import recipe  # noqa: F401 -- a fixture that each test needs
 
 SHIPPED = sorted(file.stem for file in MODELS.glob("*.keras"))
 

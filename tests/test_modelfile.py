@@ -15,45 +15,15 @@ import pytest
 
 from sercore.corpora import EMOTIONS
 from sercore.datasets import Standardizer
-from sercore.modelfile import ModelFileError, TrainedModel, read_model, save_model
-from sercore.models import RECIPES, Recipe
+from sercore.modelfile import ModelFileError, read_model, save_model
+from sercore.models import RECIPES
+from tests.published import SMALL, small, trained
 from tests.speech import TINY
-
-
-def small(shape, n_classes, dropout=0.2):
-    return keras.Sequential(
-        [
-            keras.layers.Input(shape),
-            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dropout(dropout),
-            keras.layers.Dense(n_classes, activation="softmax"),
-        ]
-    )
-
-
-SMALL = Recipe(name="small", title="Small", colour="#000000", kinds=("mfcc",), build=small)
 
 
 @pytest.fixture(autouse=True)
 def recipe(monkeypatch):
     monkeypatch.setitem(RECIPES, "small", SMALL)
-
-
-def trained(**changes) -> TrainedModel:
-    keras.utils.set_random_seed(0)
-    values = {
-        "name": "small",
-        "model": small((16, 32, 1), 7),
-        "kinds": ("mfcc",),
-        "audio": TINY,
-        "standardizers": (Standardizer.of(1.5, 2.0),),
-        "labels": EMOTIONS,
-        "settings": {"seed": 0},
-        "facts": {"epochs": 3, "versions": {"keras": "3.0"}},
-    }
-    return TrainedModel(**values | changes)
 
 
 @pytest.fixture(scope="module")

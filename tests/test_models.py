@@ -14,8 +14,8 @@ from sercore.evaluation import per_class, score_table
 from sercore.inference import predict_files
 from sercore.modelfile import read_model, save_model
 from sercore.models import RECIPES, Recipe, article_crnn, cnn, graph
+from tests.published import trained
 from tests.speech import tiny_corpus
-from tests.test_modelfile import trained
 from tests.test_training import TRAINING, run_small
 
 SHAPES = [(128, 345, 1), (64, 126, 1)]

@@ -26,8 +26,8 @@ from sercore.results import PROBABILITIES, RunName, read_history, read_predictio
 from sercore.splits import Split, random_split
 from sercore.store.runs import keep_retrained
 from sercore.training import Run, TrainingError, train, train_recipe
+from tests.published import SMALL, small, trained
 from tests.speech import TINY, tiny_corpus
-from tests.test_modelfile import SMALL, small, trained
 
 TRAINING = TrainConfig(max_epochs=3, shuffle=True, batch_size=8)
 ONE_EPOCH = replace(TRAINING, max_epochs=1)
