@@ -30,7 +30,6 @@ help:
 	@echo "Each takes PYTHON=python3.12 or another of 3.11, 3.12 and 3.13 (default: $(PYTHON))."
 
 # What is handed on. The shell quotes "$$DATA", so that a folder's name may hold anything.
-NEEDS_DATA = if [ -z "$$DATA" ]; then echo "make $@ needs DATA=DIR, the folder of the corpora" >&2; exit 2; fi
 OPTIONS = set --; \
 	if [ -n "$$DATA" ]; then set -- --data "$$DATA"; fi; \
 	if [ -n "$$PROFILE" ]; then set -- "$$@" --profile "$$PROFILE"; fi
@@ -42,11 +41,11 @@ course: venv
 lab: venv
 	@$(OPTIONS); exec $(BIN)/python -m sercore lab "$$@"
 
-store: venv
-	@$(NEEDS_DATA); $(OPTIONS); $(RETRAINING); exec $(BIN)/python -m sercore store "$$@"
+store: data venv
+	@$(OPTIONS); $(RETRAINING); exec $(BIN)/python -m sercore store "$$@"
 
-publish: venv
-	@$(NEEDS_DATA); $(OPTIONS); \
+publish: data venv
+	@$(OPTIONS); \
 	if [ -n "$$MODELS" ]; then set -- "$$@" --models $$MODELS; fi; \
 	if [ -n "$$SEEDS" ]; then set -- "$$@" --seeds $$SEEDS; fi; \
 	if [ -n "$$PROTOCOL" ]; then set -- "$$@" --protocol "$$PROTOCOL"; fi; \
@@ -89,4 +88,8 @@ venv:
 	    echo "$(PYTHON) was not found: name a Python 3.11, 3.12 or 3.13 with PYTHON=, as in make PYTHON=python3.12 test" >&2; exit 1; }
 	@"$(PYTHON)" install.py --quiet
 
-.PHONY: help course store publish lab test bench lint lock clean venv
+# Asked before an install of minutes.
+data:
+	@if [ -z "$$DATA" ]; then echo "make $(MAKECMDGOALS) needs DATA=DIR, the folder of the corpora" >&2; exit 2; fi
+
+.PHONY: data help course store publish lab test bench lint lock clean venv

@@ -150,7 +150,7 @@ def _check(data: Path, *, all_names: bool) -> None:
     if short != everything and not all_names:
         print(f"\nAll names: python -m sercore check {shlex.quote(str(data))} --all")
     if check.wrong:
-        raise CheckError(f"{check.wrong}; chapter 1 shows how to get a corpus anew")
+        raise CheckError(f"{check.wrong}; get the corpus anew (chapter 1), or correct your own")
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class Corpus:
             known = getattr(self, _TABLE_OF[what])
             # What is not declared may be anything, and a group may be empty where it is optional.
             if code not in known and (what == "emotion" or (known and code)):
-                choice, own = ", ".join(known), self.name not in _FOUR
+                choice, own = ", ".join(known), self.name not in _COURSE
                 if len(known) > 12 and not own:
                     choice = f"{min(known)} to {max(known)}"
                 choice += f"; {self.folder}/{DECLARATION} can add it" * own
@@ -165,7 +165,7 @@ def _bad_combination(corpus: str, codes: Mapping[str, str]) -> str:
 
 # --- reading a declaration ------------------------------------------------------------------------
 
-_FOUR = ("cremad", "ravdess", "tess", "savee")
+_COURSE = ("cremad", "ravdess", "tess", "savee")
 _HOME = Path(__file__).parent / "data" / "corpora"
 _FIELD = re.compile(r"\{(\w+)\}")
 _TABLE_OF = {what: f"{what}s" for what in ("speaker", "emotion", "sentence", "take")}
@@ -216,8 +216,8 @@ def _declared(values: dict[str, Any], folder: str, is_ours: bool) -> Corpus:
     plain = re.fullmatch(r"[\w .-]+", name)
     _require(plain, f"name {name!r} has signs other than letters, digits, . _ -")
     for word in () if is_ours else (name, folder):
-        taken = f"{word} is one of the course's own corpora ({', '.join(_FOUR)})"
-        _require(word not in _FOUR, f"{taken}; choose another name")
+        taken = f"{word} is one of the course's own corpora ({', '.join(_COURSE)})"
+        _require(word not in _COURSE, f"{taken}; choose another name")
     try:
         pattern = re.compile(values["pattern"])
     except (re.error, OverflowError, RecursionError) as error:
@@ -256,7 +256,7 @@ def _speaker(code: str, value: Any) -> tuple[str, int | None]:
     return sex, age
 
 
-CORPORA = {name: read_declaration(_HOME / f"{name}.toml") for name in _FOUR}
+CORPORA = {name: read_declaration(_HOME / f"{name}.toml") for name in _COURSE}
 """The four corpora of the article by the name of their folder."""
 
 _FOLDERS = read_declaration(_HOME / "folders.toml")

@@ -50,8 +50,8 @@ def _decibels(power: np.ndarray, *, config: AudioConfig) -> np.ndarray:
 def mfcc(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:
     """Return the mel-frequency cepstral coefficients, of shape (n_mfcc, n_frames) (chapter 4).
 
-    They are the orthonormal DCT-II along the bands of the mel spectrogram, in dB against power 1.0
-    whatever `mel_ref` says, as librosa and the article have it.
+    The orthonormal DCT-II along the bands of the mel spectrogram, in dB against power 1.0, as in
+    librosa and the article. (`extract` takes the power from `store.fast_mel`, which agrees.)
     """
     return _cepstrum(mel_power(clip, config=config), config=config)
 

@@ -234,4 +234,4 @@ def _reason(error: Exception, cell: NotebookNode, log: BinaryIO) -> str:
         lines.insert(0, "The kernel died, probably because memory ran out. It wrote last:")
     else:
         lines = [line for output in cell.outputs for line in output.get("traceback", [])]
-    return _ANSI.sub("", "\n".join(lines)) or "no error was reported"
+    return _ANSI.sub("", "\n".join(lines)) or "no traceback; was .venv changed meanwhile?"
