@@ -125,7 +125,8 @@ def main() -> str | None:
     parser.add_argument("--quiet", action="store_true", help="say nothing if nothing is to be done")
     quiet = parser.parse_args().quiet
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return f"{sys.version.split()[0]} is no Python 3.11, 3.12 or 3.13: take one of them"
+        found = sys.version.split()[0]
+        return f"{found} is no Python 3.11, 3.12 or 3.13: take one of them (with make, PYTHON=)"
     try:
         stamp = made_from()
         if not is_current(stamp):

@@ -193,11 +193,7 @@ def make_datasets(
     """
     standardizers = tuple(Standardizer().fit(kind, split.train) for kind in as_inputs(features))
     read = partial(
-        make_dataset,
-        features,
-        labels,
-        standardizers=standardizers,
-        batch_size=training.batch_size,
+        make_dataset, features, labels, standardizers=standardizers, batch_size=training.batch_size
     )
     train = read(split.train, shuffle=training.shuffle, seed=seed, epochs=epochs, augment=augment)
     return train, read(split.valid), standardizers

@@ -13,11 +13,11 @@ import io
 import json
 import re
 import tempfile
-import zipfile
 import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import h5py
 import keras
@@ -35,15 +35,7 @@ _MAX_BYTES = 100_000_000  # unpacked; no model of the course comes near
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _OWN = "sercore"  # key in the metadata, which Keras leaves alone
 # RuntimeError: an encrypted member, or JSON nested too deeply.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, zlib.error)
 _AGAIN = "get it anew: `git checkout models` brings back those of the course"
 
 
@@ -105,16 +97,16 @@ def save_model(trained: TrainedModel, path: str | Path) -> Path:
 
 def _write(draft: Path, network: keras.Model, notes: str) -> None:
     network.save(draft)
-    with zipfile.ZipFile(draft) as archive:
+    with ZipFile(draft) as archive:
         config, weights = archive.read(_CONFIG), archive.read(_WEIGHTS)
     # Keras marks objects with their addresses in memory, which differ from one time to the next.
     config = re.sub(rb', "shared_object_id": \d+', b"", config)
     own = {"format": FORMAT, "notes": notes}
     own["sha256"] = _digest(own, config, weights)
     metadata = json.dumps({"keras_version": keras.__version__, _OWN: own}, indent=1)
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+    with ZipFile(draft, "w", ZIP_STORED) as archive:
         for name, content in ((_METADATA, metadata), (_CONFIG, config), (_WEIGHTS, weights)):
-            archive.writestr(zipfile.ZipInfo(name), content)  # its own date, not today's
+            archive.writestr(ZipInfo(name), content)  # its own date, not today's
 
 
 def read_model(path: str | Path) -> TrainedModel:
@@ -129,10 +121,12 @@ def read_model(path: str | Path) -> TrainedModel:
         notes = json.loads(own["notes"])
         _check_notes(notes)
         audio = AudioConfig(**notes["audio"])
+        if max(audio.n_samples, audio.n_fft, audio.n_mels * audio.n_frames) > 2**24:
+            raise ModelFileError("its clips would not fit into memory")
         model = _network(notes["name"], notes["kinds"], audio)
         _load_weights(model, weights)
         standardizers = [Standardizer.of(*pair) for pair in notes["standardizers"]]
-    except (*_UNREADABLE, TypeError) as error:
+    except Exception as error:  # whatever it is, it lies in the file
         raise ModelFileError(f"{path.name} cannot be used: {error}; {_AGAIN}") from error
     own = {"model": model, "audio": audio, "standardizers": tuple(standardizers)}
     own |= {"kinds": tuple(notes["kinds"]), "labels": tuple(notes["labels"])}
@@ -142,7 +136,7 @@ def read_model(path: str | Path) -> TrainedModel:
 def _open(path: Path) -> tuple[dict[str, Any], bytes]:
     """Return what a file says of itself, and its weights, after the checks of the archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
                 raise ModelFileError(f"{path.name} claims to hold more than {_MAX_BYTES:,} bytes")
             parts = {name: archive.read(name) for name in (_CONFIG, _METADATA, _WEIGHTS)}
@@ -229,7 +223,9 @@ def _arrays(weights: bytes) -> dict[str, tuple[Any, ...]]:
     found: dict[str, tuple[Any, ...]] = {}
 
     def note(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.external is None and not item.is_virtual:
+        # What is packed could be far larger than the file; Keras packs nothing.
+        whole = isinstance(item, h5py.Dataset) and item.chunks is None
+        if whole and item.external is None and not item.is_virtual:
             found[name] = (*item.shape, str(item.dtype))
 
     with h5py.File(io.BytesIO(weights), "r") as file:

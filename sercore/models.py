@@ -7,7 +7,7 @@ in places that should not wait for TensorFlow.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -191,20 +191,17 @@ def graph(model: keras.Model) -> str:
     Two networks that compute the same have the same text: Keras calls the second one's layers
     `dense_1`, `dense_2` and so on, and a name changes no number.
     """
-    config = json.loads(model.to_json())
-    text = json.dumps(config["config"], sort_keys=True)
-    for number, name in enumerate(dict.fromkeys(_layer_names(config))):
-        text = text.replace(f'"{name}"', f'"#{number}"')
-    return text
+    return json.dumps(_renamed(json.loads(model.to_json())["config"], {}), sort_keys=True)
 
 
-def _layer_names(config: object) -> Iterator[str]:
-    if isinstance(config, dict):
-        own = config.get("config")
-        # A dtype policy has a name as well, but that one decides numbers.
-        if isinstance(own, dict) and "name" in own and config.get("class_name") != "DTypePolicy":
-            yield own["name"]
-        config = list(config.values())
-    if isinstance(config, list):
-        for value in config:
-            yield from _layer_names(value)
+def _renamed(part: Any, numbers: dict[str, str], named: bool = False) -> Any:
+    """Give layers numbers, where they are named and where others refer to them."""
+    if named and isinstance(part, str):
+        return numbers.setdefault(part, f"#{len(numbers)}")
+    # A dtype policy has a name as well, but that one decides numbers.
+    if isinstance(part, dict) and part.get("class_name") != "DTypePolicy":
+        return {key: _renamed(value, numbers, key == "name") for key, value in part.items()}
+    if isinstance(part, list):
+        refers = [type(value) for value in part] == [str, int, int]  # layer, node, tensor
+        return [_renamed(value, numbers, refers) for value in part]
+    return part

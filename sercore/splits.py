@@ -28,11 +28,6 @@ class Split:
     valid: np.ndarray
     test: np.ndarray
 
-    @property
-    def valid_is_test(self) -> bool:
-        """Whether the test clips also chose the epoch, as in the article: its scores flatter."""
-        return np.array_equal(self.valid, self.test)
-
 
 def random_split(clips: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0) -> Split:
     """Split clips at random and unstratified, as the article does (80:20, `random_state=0`).

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 
 import keras
 import numpy as np
@@ -95,11 +96,7 @@ class _Task:
 
 
 def _fit(
-    recipe: Recipe,
-    model: keras.Model,
-    folder: RunFolder,
-    task: _Task,
-    say: Callable[[str], object],
+    recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say: Callable[[str], object]
 ) -> Run:
     split, training = task.split, task.training
     steps = -(-len(split.train) // training.batch_size)
@@ -256,7 +253,20 @@ def _way(part: object) -> str:
     """Name a function of a recipe; an object with settings of its own is named by its repr."""
     if isinstance(part, partial):
         return f"{_way(part.func)}{part.args}{part.keywords}"
-    return f"{part.__module__}.{part.__qualname__}" if hasattr(part, "__qualname__") else repr(part)
+    if not hasattr(part, "__qualname__"):
+        return repr(part)
+    name = f"{part.__module__}.{part.__qualname__}"
+    if part.__module__.startswith("sercore.") or not hasattr(part, "__code__"):
+        return name
+    # A function of the user's own is known by what it does: the next one may have the same name.
+    given = [cell.cell_contents for cell in part.__closure__ or ()]
+    given += [part.__defaults__, part.__kwdefaults__, getattr(part, "__self__", None)]
+    return f"{name} {_code(part.__code__)} {given}"
+
+
+def _code(code: CodeType) -> list[object]:
+    constants = [_code(x) if isinstance(x, CodeType) else repr(x) for x in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _check_model(model: keras.Model, shapes: list[Shape]) -> None:

@@ -45,7 +45,7 @@ def test_its_split_has_the_test_clips_of_its_confusion_matrices():
     clips = article_clips()
     for order in (clips, clips.sample(frac=1, random_state=1)):  # as they come, and mixed
         split = a.article_split(order)
-        assert split.valid_is_test and counts(order.iloc[split.test]) == expected
+        assert counts(order.iloc[split.test]) == expected
     # Not just any order does: the manifest's does not.
     assert counts(clips.iloc[random_split(clips).test]) != expected
 

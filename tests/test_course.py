@@ -322,8 +322,6 @@ def test_wrong_usage_has_exit_status_2(arguments):
         command_line.main(arguments)
 
 
-# --- A student's own copies of the chapters, and what JupyterLab may save in the course's ---------
-
 SETTINGS = REPOSITORY / "sercore" / "data"
 
 

@@ -132,8 +132,6 @@ def test_room_is_small(room, measure, bound):
     assert measure([len(f.read_text(encoding="utf-8").splitlines()) for f in files]) <= bound
 
 
-# --- Each rule can be broken --------------------------------------------------------------------
-
 ABOVE = "import numpy\nfrom sercore.store.files import sha256\nfrom sercore import config\n"
 BELOW = """from sercore.training import train
 from sercore import training

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -89,9 +89,6 @@ def test_every_recipe_can_be_saved_and_read_and_saved_again_as_the_same_bytes(tm
     assert file.read_bytes() == before
 
 
-# --- what is not saved ----------------------------------------------------------------------------
-
-
 def nan_network():
     network = trained().model
     network.layers[-1].kernel.assign(np.full((8, 7), np.nan))
@@ -122,9 +119,6 @@ def test_what_could_not_be_read_back_is_not_saved(file, change, error, problem):
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(ModelFileError, match="must end in .keras"):
         save_model(trained(), tmp_path / "small.h5")
-
-
-# --- what is not read -----------------------------------------------------------------------------
 
 
 def cut(share):
@@ -175,9 +169,6 @@ def test_a_file_that_is_not_as_it_was_written_is_refused(file, spoil, problem):
         read_model(file)
 
 
-# --- files of somebody who can compute a digest too -----------------------------------------------
-
-
 def forge(file, *, weights=None, config=None, **notes):
     """Change a file and give it the digest that it then must have."""
     parts = members(file)
@@ -214,6 +205,8 @@ def test_a_forged_file_with_sound_notes_is_read(file):
         ({"audio": {}}, "cannot be used"),
         ({"audio": "x"}, "cannot be used"),
         ({"settings": []}, "cannot be used"),
+        ({"audio": asdict(replace(TINY, seconds=1e7))}, "would not fit into memory"),
+        ({"audio": asdict(TINY) | {"sample_rate": 10**400}}, "cannot be used"),
     ],
 )
 def test_notes_that_make_no_sense_are_refused(file, notes, problem):
@@ -238,16 +231,26 @@ def links_out(file):
             here[name] = h5py.ExternalLink(str(outside), name)
 
 
+def packed(file):
+    weights_of(lambda: trained().model)(file)
+    with h5py.File(file, "a") as archive:
+        values = archive.pop("layers/dense/vars/1")[()]
+        archive.create_dataset(
+            "layers/dense/vars/1", data=values, chunks=values.shape, compression="gzip"
+        )
+
+
 @pytest.mark.parametrize(
     ("write", "problem"),
     [
+        (packed, "not those of the network"),
         (weights_of(lambda: small((16, 32, 1), 6)), "not those of the network"),
         (weights_of(another), "not those of the network"),
         (weights_of(nan_network), "weights are not numbers"),
         (links_out, "not those of the network"),
         (lambda file: file.write_bytes(b"no weights"), "cannot be used"),
     ],
-    ids=["shape", "names", "not a number", "links out of the file", "no HDF5"],
+    ids=["packed", "shape", "names", "not a number", "links out of the file", "no HDF5"],
 )
 def test_weights_that_do_not_fit_are_refused(file, tmp_path, write, problem):
     weights = tmp_path / "x.weights.h5"

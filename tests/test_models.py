@@ -74,7 +74,12 @@ def test_a_graph_forgets_counted_names_and_nothing_else():
     assert graph(functional(policy="mixed_float16")) != first
 
 
-# --- a fourth model is one entry ------------------------------------------------------------------
+def test_a_layers_name_that_is_a_word_of_its_settings_changes_no_graph():
+    graphs = []
+    for kind, name in (("relu", "relu"), ("tanh", "tanh"), ("relu", "other")):
+        network = layers.Input((4,)), layers.Dense(3), layers.Activation(kind, name=name)
+        graphs.append(graph(keras.Sequential(network)))
+    assert graphs[0] == graphs[2] != graphs[1]
 
 
 def two_inputs(mel_shape, mfcc_shape, n_classes):

@@ -60,12 +60,9 @@ def epochs(lines: list[str]) -> list[str]:
     return [line for line in lines if line.startswith("epoch")]
 
 
-def interrupt(line):
-    if line.startswith("epoch"):
+def interrupt(line, epoch=1):
+    if line.startswith(f"epoch {epoch:3}"):
         raise KeyboardInterrupt
-
-
-# --- one run --------------------------------------------------------------------------------------
 
 
 def test_a_run_keeps_its_network_its_history_and_predictions_of_the_test_clips(data, cache):
@@ -118,6 +115,12 @@ OTHER_SETTINGS = {
     "schedule": {"recipe": replace(SMALL, schedule=None)},
     "name": {"recipe": replace(SMALL, name="other")},
 }
+
+
+def test_functions_of_ones_own_are_known_by_what_they_do(data, cache):
+    steep = lambda rate: lambda *_: keras.optimizers.SGD(rate)  # noqa: E731
+    runs = [run_small(data, recipe=replace(SMALL, optimizer=steep(r))) for r in (0.5, 1e-4, 0.5)]
+    assert runs[0].folder == runs[2].folder != runs[1].folder
 
 
 @pytest.mark.parametrize("change", OTHER_SETTINGS.values(), ids=OTHER_SETTINGS.keys())
@@ -189,9 +192,6 @@ def test_an_unknown_recipe_names_the_alternatives(data):
         run_small(data, recipe="rnn")
 
 
-# --- retraining -----------------------------------------------------------------------------------
-
-
 def test_a_retraining_trains_once_in_a_fresh_place_and_then_replaces(data, cache, monkeypatch):
     old = run_small(data)
     stamp = (old.folder / "run.json").stat().st_mtime_ns
@@ -213,9 +213,6 @@ def test_an_interrupted_retraining_goes_on_when_asked_for_again(data, cache, mon
     assert "going on after epoch 1" in lines and len(epochs(lines)) == 2
     monkeypatch.delenv("SER_RETRAIN")
     assert run_small(data, training=TRAINING).predictions.equals(old.predictions)
-
-
-# --- the run that comes with the course -----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -331,8 +328,6 @@ def test_a_shipped_run_with_a_setting_that_was_not_asked_for_is_not_taken(data, 
     told(data, TrainingStarts)
 
 
-# --- processes that are killed, several devices ---------------------------------------------------
-
 RESUME = """
 import os, sys
 from dataclasses import replace
@@ -385,6 +380,19 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path):
     pd.testing.assert_frame_equal(whole, cut, atol=1e-6, rtol=0)
     with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "cut.npz") as b:
         assert all(np.allclose(a[key], b[key], atol=1e-6, rtol=0) for key in a.files)
+
+
+def test_an_epoch_that_was_best_before_an_interruption_is_kept(data, tmp_path, monkeypatch):
+    training, answers = replace(TRAINING, max_epochs=4, learning_rate=10.0), []
+    for name in ("whole", "cut"):
+        monkeypatch.setenv("SER_CACHE", str(tmp_path / name))
+        if name == "cut":
+            with pytest.raises(KeyboardInterrupt):
+                run_small(data, training=training, report=partial(interrupt, epoch=3))
+        run = run_small(data, training=training)
+        assert run.facts["best_epoch"] < len(run.history) == 4
+        answers.append(run.predictions["p_anger"])
+    assert np.allclose(*answers, atol=1e-6)
 
 
 DEVICES = """

@@ -14,6 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbformat.v4.rwbase import rejoin_lines
+from tornado.web import HTTPError
 
 from sercore.config import REPOSITORY, SercoreError, cache_dir
 
@@ -92,7 +93,7 @@ def holds_sound(output: NotebookNode) -> bool:
 def remove_sound(notebook: NotebookNode) -> None:
     """Put a note in the place of each player; remove the state of widgets, which may hold sound."""
     for cell in code_cells(notebook):
-        for place, output in enumerate(cell.outputs):
+        for place, output in enumerate(cell.get("outputs", [])):
             if holds_sound(output):
                 cell.outputs[place] = new_output("display_data", {"text/plain": PLAYER_NOTE})
     notebook.metadata.pop("widgets", None)
@@ -106,9 +107,12 @@ def keep_sound_out(*, model: dict[str, Any], path: str, contents_manager: Any) -
     """
     file = Path(contents_manager.root_dir, path.strip("/")).resolve()
     if model.get("type") == "notebook" and file.is_relative_to(NOTEBOOKS.resolve()):
-        # A browser may send a text as a list of its lines.
-        model["content"] = rejoin_lines(nbformat.from_dict(model["content"]))
-        remove_sound(model["content"])
+        try:
+            # A browser may send a text as a list of its lines.
+            model["content"] = rejoin_lines(nbformat.from_dict(model["content"]))
+            remove_sound(model["content"])
+        except Exception as error:  # Jupyter would only log any other, and save the sound
+            raise HTTPError(500, f"sound cannot be taken out of {path}: {error}") from error
 
 
 # --- what may be stored ---------------------------------------------------------------------------

@@ -139,7 +139,7 @@ class ArrayStore:
                 report(f"{names}: {done} of {len(missing)} clips, {seconds:.0f} s")
 
     def _commit(self, index: Index, batch: list[tuple[str, Row]]) -> None:
-        """Write rows, then enter them in the index: even a power cut leaves no gap."""
+        """Write rows, then enter them in the index: a process that is killed leaves no gap."""
         for kind, shape in self.shapes.items():
             with self._file(kind).open("ab") as file:
                 for _, row in batch:

@@ -190,6 +190,7 @@ class TrainingState(keras.callbacks.Callback):
                 callback.on_epoch_end(epoch, dict(row))
         for i, variable in enumerate(self._variables()):
             variable.assign(self._saved[f"variable_{i}"])
+        self._best.best_weights = None  # the replay has kept those that the model began with
         self._best.best_weights = self.best_weights()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
