@@ -222,7 +222,7 @@ def _arrays(weights: bytes) -> dict[str, tuple[Any, ...]]:
     """Return shape and type of each array in an HDF5 file; links out of the file are left out."""
     found: dict[str, tuple[Any, ...]] = {}
 
-    def note(name: str, item: object) -> None:
+    def note(name: str, item: Any) -> None:
         # What is packed could be far larger than the file; Keras packs nothing.
         whole = isinstance(item, h5py.Dataset) and item.chunks is None
         if whole and item.external is None and not item.is_virtual:

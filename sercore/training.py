@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 import keras
 import numpy as np
@@ -249,7 +250,7 @@ def _prepare(recipe: Recipe, task: _Task) -> tuple[keras.Model, RunFolder]:
     return model, RunFolder(recipe.name, settings)
 
 
-def _way(part: object) -> str:
+def _way(part: Any) -> str:
     """Name a function of a recipe; an object with settings of its own is named by its repr."""
     if isinstance(part, partial):
         return f"{_way(part.func)}{part.args}{part.keywords}"
