@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from sercore.collection.check import CheckError, check_data
-from sercore.collection.download import collect_all
+from sercore.collection.download import CollectError, collect_all
 from sercore.config import PROFILES, SercoreError, cache_dir, data_folder, load_profile, retraining
 from sercore.corpora import CORPORA
-from sercore.models import RECIPES
+from sercore.models import ARTICLE_MODELS, RECIPES
 from sercore.workspace import Workspace, open_workspace
 
+ENCODER = "encoder"
 COMMANDS = {
     "course": "run every chapter into build/course",
     "lab": "open your own copies of the chapters, in work/; other options go to JupyterLab",
     "store": "run every chapter and store its outputs in it",
     "publish": "train runs and put them into figures/",
-    "collect": "download the real corpora from Kaggle",
+    "collect": "download the real corpora from Kaggle, or the speech encoder's weights",
     "check": "compare a folder of corpora with what was published",
 }
 
@@ -69,18 +70,19 @@ def _parser() -> argparse.ArgumentParser:
         add(name, "--profile", choices=PROFILES, help="size of the course")
     for name in ("course", "store"):
         add(name, "--retrain", action="store_true", help="train every model anew")
-    known = list(RECIPES)
-    add("publish", "--models", nargs="+", choices=known, default=known, help="all without it")
+    about = f"without it {', '.join(ARTICLE_MODELS)}"
+    add("publish", "--models", nargs="+", choices=RECIPES, default=ARTICLE_MODELS, help=about)
     add("publish", "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="0 without it")
-    protocols = ("course", "article", "replay")
+    protocols = ("course", "article", "replay", "honest", "speaker", "corpus")
     about = (
         "course: this course's random split; article: the article's own split; replay: that and "
-        "the learning rates read off its curve. The last two go into figures/article"
+        "the learning rates read off its curve; honest: nothing chosen on the test clips; speaker "
+        "and corpus: nobody, and no corpus, in training and test"
     )
     add("publish", "--protocol", choices=protocols, default="course", help=about)
-    about = f"one of {', '.join(CORPORA)}; all without any"
+    about = f"one of {', '.join(CORPORA)}, or {ENCODER}; all corpora without any"
     add("collect", "names", nargs="*", metavar="NAME", help=about)
-    add("collect", "--root", required=True, **folder)
+    add("collect", "--root", **folder)
     add("collect", "--yes", action="store_true", help="do not ask before the download")
     add("check", "data", **folder)
     add("check", "--all", action="store_true", help="name every file that stands out")
@@ -116,7 +118,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
             _workspace(options)
             return open_lab(rest)
         case "collect":
-            return collect_all(options.names, options.root, yes=options.yes)
+            return _collect(options.names, options.root, yes=options.yes)
         case "check":
             return _check(options.data, all_names=options.all)
     if retraining():
@@ -141,6 +143,19 @@ def _workspace(options: argparse.Namespace) -> Workspace:
     workspace = open_workspace()
     print(f"{workspace}\n", flush=True)
     return workspace
+
+
+def _collect(names: list[str], root: Path | None, *, yes: bool) -> None:
+    if ENCODER in names:
+        from sercore.collection.encoder import collect_encoder
+
+        print(f"the encoder's weights are in {collect_encoder()}", flush=True)
+        names = [name for name in names if name != ENCODER]
+        if not names:
+            return
+    if root is None:
+        raise CollectError("name the folder that the corpora should come into: --root DIR")
+    collect_all(names, root, yes=yes)
 
 
 def _check(data: Path, *, all_names: bool) -> None:

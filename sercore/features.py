@@ -1,4 +1,4 @@
-"""From a clip to an array: mel bands, MFCCs and prosody (chapters 3 and 4).
+"""From a clip to an array: mel bands, MFCCs, prosody and more (chapters 3, 4, 9 and 11).
 
 `KINDS` names the kinds of features; `extract` computes one for many clips and keeps it on disk.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import Any, BinaryIO
 import librosa
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
 
 from sercore.config import AudioConfig
+from sercore.encoder import N_STATISTICS, layer_statistics
+from sercore.functionals import N_FUNCTIONALS, functionals
 from sercore.store.arrays import Arrays, ArrayStore, FeatureError, Report, Shape, filled
 from sercore.store.fast_mel import heard_power
 
@@ -87,11 +91,15 @@ class Kind:
     compute: Callable[..., np.ndarray]
     """Called as `compute(clip, config=config)`, or with what `prepare` returned for the clip."""
     shape: Callable[[AudioConfig], Shape]
-    """The shape of a clip's array; if there are fewer frames, the last one is repeated. Clips are
-    cut or padded to `config.seconds`, unless the last axis is None: then each is read whole."""
+    """The shape of a clip's array; if there are fewer frames, the last one is repeated. None as
+    the last axis: as many frames as the clip has."""
+    whole: bool = False
+    """Whether clips are read whole; if not, they are cut or padded to `config.seconds`."""
     prepare: Callable[..., Any] | None = None
     """Called as `prepare(clip, config=config)`. Kinds with the same function share what it returns:
     they are computed in one pass over a clip, and stored together."""
+    processes: bool = True
+    """Whether processes should share the work; TensorFlow uses all cores by itself."""
     version: int = 1
     """Raise it when you change `compute`, because what is stored is not computed again."""
 
@@ -100,6 +108,10 @@ KINDS: dict[str, Kind] = {
     "mel": Kind(compute=_decibels, shape=lambda c: (c.n_mels, c.n_frames), prepare=heard_power),
     "mfcc": Kind(compute=_cepstrum, shape=lambda c: (c.n_mfcc, c.n_frames), prepare=heard_power),
     "prosody": Kind(compute=prosody, shape=lambda c: (len(PROSODY),)),
+    "functionals": Kind(compute=functionals, shape=lambda c: (N_FUNCTIONALS,), whole=True),
+    "encoder": Kind(
+        compute=layer_statistics, shape=lambda c: (N_STATISTICS,), whole=True, processes=False
+    ),
 }
 """All kinds of features by name. One more entry is one more kind."""
 
@@ -108,7 +120,7 @@ def _one_pass(kind: str, config: AudioConfig) -> dict[str, Kind]:
     """Return the kinds that are computed together with this one."""
     if kind not in KINDS:
         raise FeatureError(f"unknown kind {kind!r}, expected one of {', '.join(KINDS)}")
-    steps = {name: (k.prepare or name, None in k.shape(config)) for name, k in KINDS.items()}
+    steps = {name: (k.prepare or name, k.whole) for name, k in KINDS.items()}
     return {name: KINDS[name] for name, step in steps.items() if step == steps[kind]}
 
 
@@ -122,10 +134,10 @@ def compute(clip: np.ndarray, *, kind: str, config: AudioConfig) -> np.ndarray:
 
 def _read(path: Path, kind: Kind, config: AudioConfig) -> tuple[Any, int]:
     """Return what kinds are computed from, and how many frames the clip has without padding."""
-    whole = None in kind.shape(config)
-    clip, _ = librosa.load(path, sr=config.sample_rate, duration=None if whole else config.seconds)
+    seconds = None if kind.whole else config.seconds
+    clip, _ = librosa.load(path, sr=config.sample_rate, duration=seconds)
     own = 1 + (len(clip) - config.n_fft % 2) // config.hop_length  # as in `config.n_frames`
-    clip = clip if whole else librosa.util.fix_length(clip, size=config.n_samples)
+    clip = clip if kind.whole else librosa.util.fix_length(clip, size=config.n_samples)
     return kind.prepare(clip, config=config) if kind.prepare else clip, own
 
 
@@ -182,4 +194,6 @@ def extract(
         read_clip=partial(_read, kind=KINDS[kind], config=config),
         compute={name: partial(each.compute, config=config) for name, each in kinds.items()},
     )
-    return Features(*store.read(kind, clips["sha256"], clips["path"], Path(root), report))
+    how = nullcontext() if KINDS[kind].processes else parallel_config(backend="threading")
+    with how:
+        return Features(*store.read(kind, clips["sha256"], clips["path"], Path(root), report))

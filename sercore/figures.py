@@ -163,15 +163,16 @@ def losses(
 
 
 def confusion(table: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix (`evaluation.confusion`), its counts written in (chapter 5).
+    """Draw a confusion matrix, its counts or shares written in (chapters 5 and 9).
 
     Colours are shares of each true class.
     """
     ax = _axes(ax, 7.0, 5.5)
+    written = ".0%" if table.to_numpy().dtype.kind == "f" else "d"
     shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
     colours = {"vmin": 0, "vmax": 1, "cmap": SPECTRAL_PALETTE}
     bar = {"label": "share of the true class"}
-    sns.heatmap(shares, annot=table, fmt="d", square=True, cbar_kws=bar, ax=ax, **colours)
+    sns.heatmap(shares, annot=table, fmt=written, square=True, cbar_kws=bar, ax=ax, **colours)
     ax.set(xlabel="predicted", ylabel="truth", title=title)
     ax.tick_params(axis="x", rotation=40)
     ax.tick_params(axis="y", rotation=0)
@@ -251,6 +252,24 @@ def corpus_scores(tables: dict[str, pd.DataFrame], *, ax: Axes | None = None) ->
     labels = [f"{title}\n{n} clips" for title, n in zip(titles, first["n"], strict=True)]
     ax.set_xticks(range(len(labels)), labels)
     ax.set(ylabel="accuracy in %", ylim=(0, 100))
+    return ax
+
+
+def speaker_scores(table: pd.DataFrame, *, measure: str = "uar", ax: Axes | None = None) -> Axes:
+    """Draw a dot for each speaker (`evaluation.per_speaker`), a row for each corpus (chapter 9).
+
+    Beside them stands the median of the row, as a line.
+    """
+    ax, corpora = _axes(ax), list(dict.fromkeys(table["corpus"]))
+    random = np.random.default_rng(0)
+    for y, corpus in enumerate(corpora):
+        values = 100 * table.loc[table["corpus"] == corpus, measure]
+        places = y + random.uniform(-0.25, 0.25, len(values)) * (len(values) > 4)
+        ax.plot(values, places, "o", ms=5, alpha=0.6, color="#2a788e")
+        ax.vlines(values.median(), y - 0.4, y + 0.4, color="0.15")
+    ax.set_yticks(range(len(corpora)), [CORPORA[c].title if c in CORPORA else c for c in corpora])
+    ax.invert_yaxis()
+    ax.set(xlabel=f"{measure.upper() if measure == 'uar' else measure} in %, a dot per speaker")
     return ax
 
 

@@ -1,4 +1,4 @@
-"""The article's three networks, and how each is trained (chapters 5 to 7).
+"""The article's three networks and the course's own models, and how each is trained.
 
 Keras is imported where something is built from it: a model's name, title and colour are asked for
 in places that should not wait for TensorFlow.
@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sercore.config import SercoreError, TrainConfig
+from sercore.config import AudioConfig, SercoreError, TrainConfig
+from sercore.corpora import EMOTIONS
+from sercore.functionals import VOICE
+from sercore.linear import linear, solve
 from sercore.store.arrays import Shape
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 class ModelError(SercoreError, ValueError):
@@ -147,6 +151,19 @@ class Recipe:
     loss: Callable[[], keras.Loss] = crossentropy
     augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
     """Changes each training batch: from the tensors inputs, labels and a seed to new ones."""
+    solve: Callable[..., list[np.ndarray]] | None = None
+    """Finds the weights at once instead of step by step: `linear.solve` says how it is called."""
+    audio: AudioConfig | None = None
+    """How clips are read, where the profile has no say."""
+
+
+BOTH = ("encoder", "functionals")
+
+
+def _linear(name: str, title: str, colour: str, c: float, *kinds: str) -> Recipe:
+    """Return the recipe of a linear model on vectors (chapters 9 and 11)."""
+    ways: dict[str, Any] = {"build": linear, "solve": partial(solve, n_classes=len(EMOTIONS), c=c)}
+    return Recipe(name=name, title=title, colour=colour, kinds=kinds, audio=VOICE, **ways)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -173,9 +190,16 @@ RECIPES: dict[str, Recipe] = {
             kinds=("mfcc",),
             build=article_crnn,
         ),
+        _linear("functionals", "Linear on functionals", "#2a788e", 0.02, "functionals"),
+        _linear("encoder", "Linear on encoder", "#22a884", 0.003, "encoder"),
+        _linear("encoder_functionals", "Linear on both", "#7ad151", 0.002, *BOTH),
     )
 }
 """The models of the course by name, in the order in which tables and pictures show them."""
+
+
+ARTICLE_MODELS = ("cnn_mel", "cnn_mfcc", "crnn_mfcc")
+"""The three of the article, which chapters 5 to 8 are about."""
 
 
 def recipe_named(name: str) -> Recipe:

@@ -23,11 +23,20 @@ from sercore.store.files import sha256
 FIGURES = REPOSITORY / "figures"
 """Folder of the published tables and pictures."""
 
+HONEST, BY_SPEAKER, BY_CORPUS = (FIGURES / name for name in ("honest", "by_speaker", "by_corpus"))
+"""Folders of the runs in which nothing was chosen on the test clips (chapter 9)."""
+
+ALL = "all"
+"""The fold, in a table of results, that stands for all folds together."""
+
 MODELS = REPOSITORY / "models"
 """Folder of the trained models."""
 
 PROBABILITIES = tuple(f"p_{emotion}" for emotion in EMOTIONS)
 """Columns of a model's probabilities in a table of predictions."""
+
+FOLD_COLUMNS = ("path", "corpus", "speaker", "emotion", "predicted", "fold", *PROBABILITIES)
+"""Columns of a table of predictions of several folds."""
 
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 """Columns of a history. Those with `val_` are about the validation set of the run's split."""
@@ -79,17 +88,18 @@ def tables_digest(name: RunName, folder: Path = FIGURES) -> str:
 def read_results(folder: Path = FIGURES) -> pd.DataFrame:
     """Read the table of the published runs, a row each, sorted by profile, model and seed.
 
-    `figures/README.md` explains the columns.
+    Where there are folds, it has a row for each and one for `ALL`. `figures/README.md` explains the
+    columns.
     """
-    key = ("profile", "model", "seed")
-    return read_table(results_file(folder), columns=key, dtype={"python": "str"})
+    key, texts = ("profile", "model", "seed"), {"python": "str", "fold": "str"}
+    return read_table(results_file(folder), columns=key, dtype=texts)
 
 
 def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
-    """Read a published run's answers for the test clips of its split.
+    """Read a published run's answers for the test clips of its split, or of all its folds.
 
-    Columns: `path`, `corpus`, `speaker`, `emotion` (the truth), `predicted`, and the seven
-    `PROBABILITIES`, rounded to six decimals.
+    Columns: `path`, `corpus`, `speaker`, `emotion` (the truth), `predicted`, where there are folds
+    `fold`, and the seven `PROBABILITIES`, rounded to six decimals.
     """
     return read_predictions_file(name.predictions_file(folder))
 
@@ -101,6 +111,9 @@ def read_history(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:
 
 def read_predictions_file(file: Path) -> pd.DataFrame:
     """Read a file of predictions, as `read_predictions` returns them."""
+    kept = read_table(file, columns=(), dtype={"fold": "str"})
+    if set(FOLD_COLUMNS) <= set(kept):
+        return kept
     kept = read_table(file, columns=("clip", "truth", *PROBABILITIES))
     try:
         return with_labels(kept)

@@ -227,7 +227,7 @@ def test_a_new_kind_is_one_entry(clips, root, add):
 
 def test_a_kind_may_read_each_clip_at_its_own_length(root, add):
     write_clip(root / "13.wav", tone(300, seconds=1.6))  # longer than `config.seconds`
-    add("whole", lambda clip: np.stack([clip, -clip]), (2, None))
+    add("whole", lambda clip: np.stack([clip, -clip]), (2, None), whole=True)
     rows = extract(table(root), root, "whole")
     assert rows.shape == (14, 2, None) and rows.lengths[[0, 13]].tolist() == [4_800, 12_800]
     samples, _ = librosa.load(root / "00.wav", sr=8_000)
@@ -248,7 +248,7 @@ def test_kinds_that_share_a_step_are_computed_in_one_pass(clips, root, add):
     passes = []
     halved = lambda clip, config: passes.append(1) or clip / 2  # noqa: E731
     half, alone = add("half", prepare=halved), add("alone")
-    whole = add("whole", lambda half: half, shape=(None,), prepare=halved)
+    whole = add("whole", lambda half: half, shape=(None,), prepare=halved, whole=True)
     negative = add("negative", lambda half: -half[:3], prepare=halved)
     assert np.array_equal(extract(clips, root, "half")[:], -extract(clips, root, "negative")[:])
     assert len(passes) == len(half) == len(negative) == 14

@@ -12,7 +12,7 @@ from sercore.article import article_figures
 from sercore.corpora import EMOTIONS, LABELS
 from sercore.course import pictures
 from sercore.manifest import article_view, build_manifest
-from sercore.models import RECIPES
+from sercore.models import ARTICLE_MODELS, RECIPES
 from sercore.results import ResultsError
 from tests.published import publish_made_up
 from tests.speech import TINY, predictions
@@ -105,12 +105,12 @@ def test_the_pictures_of_results_show_every_model(tmp_path):
     publish_made_up(tmp_path)
     drawn = {name: figure.axes for name, figure in pictures.result_pictures(tmp_path)}
     names = ["comparison", "curves", "per_class", "per_corpus"]
-    assert list(drawn) == names + [f"confusion_{model}" for model in RECIPES]
-    assert len(drawn["comparison"][0].get_yticklabels()) == 2 * len(RECIPES)
-    titles = [recipe.title for recipe in RECIPES.values()]
-    assert [ax.get_title() for ax in drawn["curves"][: len(RECIPES)]] == titles
+    assert list(drawn) == names + [f"confusion_{model}" for model in ARTICLE_MODELS]
+    assert len(drawn["comparison"][0].get_yticklabels()) == 2 * len(ARTICLE_MODELS)
+    titles = [RECIPES[model].title for model in ARTICLE_MODELS]
+    assert [ax.get_title() for ax in drawn["curves"][: len(ARTICLE_MODELS)]] == titles
     assert words(drawn["per_class"][0].get_legend().get_texts()) == titles
-    assert len(drawn["per_corpus"][0].patches) == 4 * len(RECIPES)
+    assert len(drawn["per_corpus"][0].patches) == 4 * len(ARTICLE_MODELS)
     assert sum(int(word) for word in words(drawn["confusion_cnn_mel"][0].texts)) == 10
 
 

@@ -14,7 +14,8 @@ from sercore.config import REPOSITORY, SercoreError
 
 # A module imports only from those before it: data flows one way, and there are no circles.
 ARROWS = """
-    config store.files store.scan corpora collection.checksums demo.plan demo.speak demo.render
+    config store.files store.scan corpora functionals encoder linear collection.checksums
+    collection.encoder demo.plan demo.speak demo.render
     workspace manifest collection.download collection.check store.fast_mel store.arrays features
     splits models datasets results store.runs modelfile store.shipped training inference evaluation
     article figures course.notebooks course.lab course.pages course.pictures
@@ -28,14 +29,14 @@ FOR_CHAPTERS = re.compile(r"(?!__main__)\w+|(demo|collection)\.\w+")
 VARIABLE_READ = re.compile(r"""["'](SER_\w+)["'](?!\]\s*=[^=]|\s*:)""")
 FRONT_ROW = "sercore/[!_]*.py sercore/__init__.py"
 LINES_AT_MOST = [
-    (FRONT_ROW, sum, 2_900),
-    (FRONT_ROW, len, 16),  # files
+    (FRONT_ROW, sum, 3_800),
+    (FRONT_ROW, len, 22),  # files
     (FRONT_ROW, max, 320),  # in one file
-    ("sercore/demo/*.py sercore/collection/*.py", sum, 1_100),
+    ("sercore/demo/*.py sercore/collection/*.py", sum, 1_150),
     ("sercore/store/*.py", sum, 850),
-    ("sercore/course/*.py sercore/__main__.py", sum, 1_300),
-    ("sercore/**/*.py", sum, 6_000),
-    ("tests/*.py", sum, 5_600),
+    ("sercore/course/*.py sercore/__main__.py", sum, 1_400),
+    ("sercore/**/*.py", sum, 7_000),
+    ("tests/*.py", sum, 6_000),
     ("benchmarks/*.py", sum, 700),
 ]
 

@@ -16,7 +16,7 @@ import pytest
 from sercore.corpora import EMOTIONS
 from sercore.datasets import Standardizer
 from sercore.modelfile import ModelFileError, read_model, save_model
-from sercore.models import RECIPES
+from sercore.models import ARTICLE_MODELS, RECIPES
 from tests.published import SMALL, small, trained
 from tests.speech import TINY
 
@@ -75,7 +75,7 @@ def test_keras_alone_opens_the_file(file):
     assert keras.models.load_model(file).count_params() == trained().model.count_params()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "small"])
+@pytest.mark.parametrize("name", ARTICLE_MODELS)
 def test_every_recipe_can_be_saved_and_read_and_saved_again_as_the_same_bytes(tmp_path, name):
     audio = replace(TINY, n_mels=64, n_mfcc=64, hop_length=127)
     network = RECIPES[name].build((64, 63, 1), len(EMOTIONS))

@@ -13,7 +13,7 @@ from sercore.article import article_figures
 from sercore.evaluation import per_class, score_table
 from sercore.inference import predict_files
 from sercore.modelfile import read_model, save_model
-from sercore.models import RECIPES, Recipe, article_crnn, cnn, graph
+from sercore.models import ARTICLE_MODELS, RECIPES, Recipe, article_crnn, cnn, graph
 from tests.published import trained
 from tests.speech import tiny_corpus
 from tests.test_training import TRAINING, run_small
@@ -46,7 +46,7 @@ def test_recipes_are_the_articles():
     assert paddings == ["valid", "same", "same"]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", ARTICLE_MODELS)
 def test_models_are_uncompiled_and_give_probabilities(name):
     model = RECIPES[name].build(SHAPES[1], 7)
     assert not model.compiled

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,14 +18,18 @@ from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import read_model
 from sercore.models import RECIPES
 from sercore.results import FIGURES, MODELS, ResultsError, RunName
+from sercore.splits import Split
 from sercore.workspace import Workspace
 from tests.published import MadeUpRun, article_clips, publish_made_up
 from tests.test_models import FOURTH
 
 PROTOCOLS = publishing.PROTOCOLS
+FOLDED = [key for key in PROTOCOLS if key in ("honest", "speaker", "corpus")]
+SINGLE = [key for key in PROTOCOLS if key not in FOLDED]
 RUNS = [
     pytest.param(protocol, row, id=f"{key}-{row['profile']}-{row['model']}-{row['seed']}")
     for key, protocol in PROTOCOLS.items()
+    if key in SINGLE
     for row in results.read_results(protocol.figures).to_dict("records")
 ]
 read_predictions = cache(results.read_predictions)
@@ -41,9 +46,10 @@ def workspace(root, profile="article", synthetic=False) -> Workspace:
 @pytest.mark.parametrize(("protocol", "row"), RUNS)
 def test_a_run_is_of_the_split_the_model_and_the_rates_that_its_row_names(protocol, row):
     clips, recipe, profile = article_clips(), RECIPES[row["model"]], PROFILES[row["profile"]]
-    test = clips.iloc[protocol.splitter(clips).test].reset_index(drop=True)
+    told = ["path", "corpus", "speaker", "emotion"]
+    test = clips[told].iloc[protocol.splits(clips)[""].test].reset_index(drop=True)
     table = read_predictions(name_of(row), protocol.figures)
-    pd.testing.assert_frame_equal(table[list(test)], test, check_dtype=False)
+    pd.testing.assert_frame_equal(table[told], test, check_dtype=False)
     assert (row["train"], row["test"]) == (len(clips) - len(test), len(test)) == (9576, 2394)
     shape = (profile.audio.n_mels, profile.audio.n_frames, 1)
     assert row["parameters"] == recipe.build(shape, len(EMOTIONS)).count_params()
@@ -56,7 +62,44 @@ def test_a_run_is_of_the_split_the_model_and_the_rates_that_its_row_names(protoc
     assert history["learning_rate"].tolist() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("key", PROTOCOLS)
+@pytest.mark.parametrize("key", FOLDED)
+def test_tables_of_folds_hold_each_test_clip_once_and_give_the_published_numbers(key, tmp_path):
+    folder, splits = PROTOCOLS[key].figures, PROTOCOLS[key].splits(article_clips())
+    rows = results.read_results(folder)
+    told = ["path", "corpus", "speaker", "emotion"]
+    for row in rows.to_dict("records"):
+        table = read_predictions(name_of(row), folder)
+        assert tuple(table) == results.FOLD_COLUMNS
+        if row["fold"] != results.ALL:
+            table = table[table["fold"] == row["fold"]]
+            test = article_clips()[told].iloc[splits[row["fold"]].test]
+            assert table[told].to_numpy().tolist() == test.sort_values("path").to_numpy().tolist()
+            sizes = [len(part) for part in vars(splits[row["fold"]]).values()]
+            assert [row["train"], row["valid"], row["test"]] == sizes
+        numbers = publishing.fold_numbers(table)
+        found = {column: row[column] for column in numbers}
+        assert found == pytest.approx(numbers, nan_ok=True)
+    written = publishing.write_results(rows, tmp_path).read_bytes()
+    assert written == results.results_file(folder).read_bytes()
+    names = {str(name_of(row)) for row in rows.to_dict("records")}
+    assert {file.name.split(".")[0] for file in (folder / "predictions").glob("*")} == names
+
+
+def test_a_fold_published_again_replaces_its_rows_and_no_others(tmp_path):
+    protocol = replace(PROTOCOLS["speaker"], figures=tmp_path)
+    name = RunName(profile="laptop", model="crnn_mfcc", seed=0)
+    split = Split(np.arange(40), np.arange(5), np.arange(10))
+    for fold, right in (("1", 7), ("2", 6), ("1", 9)):
+        run = MadeUpRun("crnn_mfcc", right)
+        publishing.publish_fold(run, name, fold=fold, split=split, protocol=protocol)
+    rows = results.read_results(tmp_path).set_index("fold")
+    assert rows["accuracy"].to_dict() == {"1": 0.9, "2": 0.6, results.ALL: 0.75}
+    assert rows["test"].to_dict() == {"1": 10, "2": 10, results.ALL: 20}
+    assert rows["epochs"].to_dict() == {"1": 3, "2": 3, results.ALL: 6}
+    assert results.read_predictions(name, tmp_path)["fold"].tolist() == ["1"] * 10 + ["2"] * 10
+
+
+@pytest.mark.parametrize("key", SINGLE)
 def test_published_tables_are_written_to_the_same_bytes(key, tmp_path):
     folder, names = PROTOCOLS[key].figures, []
     table = results.read_results(folder)
@@ -141,7 +184,7 @@ def test_added_clips_are_not_published(sample, monkeypatch):
         publishing.publishable_clips(workspace(sample))
 
 
-@pytest.mark.parametrize("key", PROTOCOLS)
+@pytest.mark.parametrize("key", SINGLE)
 def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatch, sample):
     """The course's is of a fourth model, which has two inputs and no figure in the article."""
     model = "both" if key == "course" else "crnn_mfcc"
@@ -149,7 +192,7 @@ def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatc
     clips, trained, drawn = article_view(build_manifest(sample)), [], []
 
     def train_recipe(recipe, clips, root, *, splitter, **options):
-        trained.append((recipe, splitter, set(clips["emotion"])))
+        trained.append((recipe, set(clips["emotion"])))
         return MadeUpRun(recipe.name)
 
     monkeypatch.setattr(publishing, "publishable_clips", lambda workspace: clips)
@@ -163,7 +206,7 @@ def test_a_run_is_published_and_the_courses_is_shipped(key, tmp_path, monkeypatc
     here = replace(protocol, figures=there, models=protocol.models and models)
     options = {"protocol": here, "readme": text, "figures": figures}
     publishing.publish(workspace(sample), models=[model], seeds=[0], **options)
-    assert trained == [(protocol.recipe(model), protocol.splitter, set(EMOTIONS))]
+    assert trained == [(protocol.recipe(model), set(EMOTIONS))]
     row = results.read_results(there).set_index("model").query("seed == 0 and accuracy == 0.7")
     assert row["protocol"].tolist() == [protocol.title] and row.index.tolist() == [model]
     assert texts.parts_of(text)[1] == texts.results_text(figures) != "old\n"

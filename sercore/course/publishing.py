@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,22 @@ from sercore.config import AudioConfig
 from sercore.corpora import CORPORA, EMOTIONS
 from sercore.course import pictures
 from sercore.course.texts import README, VERSIONS, model_card, parts_of, write_readme
-from sercore.evaluation import per_class, per_corpus, score
+from sercore.evaluation import per_class, per_corpus, score, speaker_interval
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
 from sercore.models import Recipe, recipe_named
-from sercore.results import FIGURES, MODELS, PROBABILITIES, ResultsError, RunName, results_file
-from sercore.splits import Split, random_split
+from sercore.results import (
+    BY_CORPUS,
+    BY_SPEAKER,
+    FIGURES,
+    HONEST,
+    MODELS,
+    PROBABILITIES,
+    ResultsError,
+    RunName,
+    results_file,
+)
+from sercore.splits import Split, corpus_folds, honest_split, random_split, speaker_folds
 from sercore.store.files import write_whole
 from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
@@ -37,29 +47,40 @@ class Protocol:
     """How runs are split and trained, and in which folder their tables are published.
 
     Rows of the results name the title. Without a folder of models, none is shipped, and the
-    pictures stay as they are.
+    pictures stay as they are. A model is trained once for each of the splits; if they have names,
+    they are folds, and their test clips stand in one table.
     """
 
     title: str
-    splitter: Callable[[pd.DataFrame], Split]
+    splits: Callable[[pd.DataFrame], Mapping[str, Split]]
     figures: Path
     models: Path | None = None
     recipe: Callable[[str], Recipe] = recipe_named
 
 
+def _only(splitter: Callable[[pd.DataFrame], Split]) -> Callable[[pd.DataFrame], dict[str, Split]]:
+    return lambda clips: {"": splitter(clips)}
+
+
 PROTOCOLS = {
-    "course": Protocol("random 80:20, epoch chosen on test", random_split, FIGURES, MODELS),
+    "course": Protocol("random 80:20, epoch chosen on test", _only(random_split), FIGURES, MODELS),
     "article": Protocol(
-        "the article's random 80:20, epoch chosen on test", article_split, ON_ARTICLE_SPLIT
+        "the article's random 80:20, epoch chosen on test", _only(article_split), ON_ARTICLE_SPLIT
     ),
     "replay": Protocol(
         "the article's random 80:20, rates told from its curve, epoch chosen on test",
-        article_split,
+        _only(article_split),
         ON_ARTICLE_SPLIT / "replay",
         recipe=replay_recipe,
     ),
+    "honest": Protocol(
+        "random 80:20, nothing chosen on test", lambda c: {"random": honest_split(c)}, HONEST
+    ),
+    "speaker": Protocol("by speaker, five folds", speaker_folds, BY_SPEAKER),
+    "corpus": Protocol("by corpus, one left out", corpus_folds, BY_CORPUS),
 }
-"""The course's own protocol, and two that come nearer to the article's runs (chapter 8)."""
+"""The course's own protocol, two that come nearer to the article's runs (chapter 8), and three
+that choose nothing on the clips that are tested (chapter 9)."""
 
 
 def publish(
@@ -75,18 +96,27 @@ def publish(
     """Train runs, or take them from the cache; publish each as it ends, and renew the README."""
     parts_of(readme)  # a README without its marks is noticed before hours of training
     everything, root, profile = publishable_clips(workspace), workspace.root, workspace.profile
-    clips, train = without_calm(everything), partial(train_recipe, splitter=protocol.splitter)
+    clips, train = without_calm(everything), partial(train_recipe, profile=profile, report=report)
     for name in (RunName(profile=profile.name, model=m, seed=s) for s in seeds for m in models):
-        report(f"{name}")
-        recipe = protocol.recipe(name.model)
-        run = train(recipe, clips, root, profile=profile, seed=name.seed, report=report)
-        row = publish_run(run, name, audio=profile.audio, n_clips=len(clips), protocol=protocol)
+        recipe, audio = protocol.recipe(name.model), profile.audio
+        for fold, split in protocol.splits(clips).items():
+            report(f"{name} {fold}".strip())
+            own = partial(train, seed=name.seed, splitter=partial(_given, split))
+            run = own(recipe, clips, root)
+            if fold:
+                row = publish_fold(run, name, fold=fold, split=split, protocol=protocol)
+            else:
+                row = publish_run(run, name, audio=audio, n_clips=len(clips), protocol=protocol)
+            report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
         write_readme(readme, figures)
         if protocol.models:
             pictures.draw(pictures.result_pictures(figures), figures)
-        report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
     if protocol.models:
         pictures.draw(pictures.clip_pictures(everything, root), figures)
+
+
+def _given(split: Split, clips: pd.DataFrame) -> Split:
+    return split
 
 
 def publishable_clips(workspace: Workspace) -> pd.DataFrame:
@@ -157,6 +187,53 @@ def publish_run(
     return row
 
 
+def publish_fold(
+    run: Run, name: RunName, *, fold: str, split: Split, protocol: Protocol
+) -> dict[str, Any]:
+    """Put a finished run's test clips into the model's table, in place of those of the same fold.
+
+    The results get a row for the fold and one, whose fold is `all`, for all folds that are there.
+    Returns that row.
+    """
+    figures = protocol.figures
+    own = run.predictions.assign(fold=fold)
+    own[list(PROBABILITIES)] = own[list(PROBABILITIES)].astype(np.float64).round(6)
+    kept = [own]
+    if name.predictions_file(figures).exists():
+        there = results.read_predictions(name, figures)
+        kept.append(there[there["fold"] != fold])
+    table = pd.concat(kept).sort_values(["fold", "path"], ignore_index=True)
+    _write_packed(table[list(results.FOLD_COLUMNS)], name.predictions_file(figures))
+    facts = run.facts
+    told = {"profile": name.profile, "model": name.model, "seed": name.seed, "fold": fold}
+    told |= {"features": "+".join(run.settings["kinds"]), "protocol": protocol.title}
+    told |= {"train": len(split.train), "valid": len(split.valid)} | fold_numbers(own)
+    told |= {key: facts[key] for key in ("epochs", "seconds", "parameters")}
+    told |= {package: facts["versions"][package] for package in VERSIONS}
+    key, rows = ["profile", "model", "seed", "fold"], pd.DataFrame([told])
+    if results_file(figures).exists():
+        rows = pd.concat([results.read_results(figures), rows], ignore_index=True)
+    rows = rows.drop_duplicates(key, keep="last")
+    mine = (rows[key[:3]] == pd.Series(told)[key[:3]]).all(axis=1) & (rows["fold"] != results.ALL)
+    whole = told | {"fold": results.ALL} | fold_numbers(table)
+    whole |= rows[mine][["train", "valid", "epochs", "seconds"]].sum().to_dict()
+    rows = pd.concat([rows, pd.DataFrame([whole])]).drop_duplicates(key, keep="last")
+    write_results(rows.sort_values(key, ignore_index=True), figures)
+    return whole
+
+
+def fold_numbers(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return every number of a row of results by folds that follows from its predictions."""
+    whole, corpora = score(predictions), per_corpus(predictions)["uar"]
+    shares = {"accuracy": whole.accuracy, "accuracy_low": whole.low, "accuracy_high": whole.high}
+    low, high = speaker_interval(predictions)
+    shares |= {"uar": whole.uar, "uar_low": low, "uar_high": high, "macro_f1": whole.macro_f1}
+    shares |= {f"recall_{e}": r for e, r in per_class(predictions)["recall"].items()}
+    shares |= {f"uar_{corpus}": corpora.get(corpus, np.nan) for corpus in CORPORA}
+    shares |= {"uar_mean": corpora.mean()}
+    return {"test": whole.n} | {name: round(float(share), 6) for name, share in shares.items()}
+
+
 def numbers(predictions: pd.DataFrame, history: pd.DataFrame) -> dict[str, Any]:
     """Return every number of a row of the results that follows from a run's published tables."""
     whole = score(predictions)
@@ -188,11 +265,15 @@ def write_predictions(predictions: pd.DataFrame, name: RunName, folder: Path = F
             "another corpus, speaker or answer, the first of them "
             f"{read['path'][differs].iloc[0]}; only the four corpora can be published"
         )
+    return _write_packed(kept, name.predictions_file(folder))
+
+
+def _write_packed(table: pd.DataFrame, file: Path) -> Path:
     packed = io.BytesIO()
     # Without a time in the archive, the same predictions are the same file.
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as archive:
-        archive.write(kept.to_csv(index=False, lineterminator="\n").encode())
-    return write_whole(name.predictions_file(folder), packed.getvalue())
+        archive.write(table.to_csv(index=False, lineterminator="\n").encode())
+    return write_whole(file, packed.getvalue())
 
 
 def write_history(history: pd.DataFrame, name: RunName, folder: Path = FIGURES) -> Path:

@@ -113,7 +113,9 @@ def model_card(row: Mapping[str, Any]) -> str:
         "title": title,
         "whose": whose,
         "reads": " and ".join(_PLURAL.get(kind, kind) for kind in kinds),
-        "span": "the whole" if any(None in shape for shape in shapes) else "the first four seconds",
+        "span": "the whole"
+        if any(KINDS[kind].whole for kind in kinds)
+        else "the first four seconds",
         "rate": audio.sample_rate / 1000,
         "sizes": " and ".join(" × ".join(str(n or "frames") for n in shape) for shape in shapes),
         "accuracy": with_interval(row),

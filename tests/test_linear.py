@@ -1,0 +1,80 @@
+"""Functionals of sounds with known answers, and the linear model on them."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from sercore.functionals import N_FUNCTIONALS, VOICE, functionals
+from sercore.linear import linear, solve
+
+RATE = VOICE.sample_rate
+# Where the numbers stand: after five statistics of 24 cepstra and of 20 bands.
+PITCH = 5 * (24 + 20)
+MEAN, SPREAD, MEDIAN, SLOPE, VOICED = PITCH, PITCH + 1, PITCH + 4, PITCH + 7, PITCH + 8
+PEAKS, SECONDS = PITCH + 14, PITCH + 15
+
+
+def voice(pitch, seconds=2.0):
+    """A buzz whose pitch in Hz is a number, or a function of the time in seconds."""
+    times = np.arange(round(seconds * RATE)) / RATE
+    hertz = pitch(times) if callable(pitch) else np.full(len(times), pitch)
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    return sum(np.sin(k * phase) / k for k in range(1, 9)).astype(np.float32) / 4
+
+
+def test_a_steady_voice_has_its_pitch_no_spread_and_no_slope():
+    numbers = functionals(voice(200.0), config=VOICE)
+    assert numbers.shape == (N_FUNCTIONALS,) and np.isfinite(numbers).all()
+    assert numbers[[MEAN, MEDIAN]] == pytest.approx([12, 12], abs=0.2)  # an octave above 100 Hz
+    assert numbers[SPREAD] < 0.5 and abs(numbers[SLOPE]) < 0.3 and numbers[VOICED] > 0.9
+    assert np.exp(numbers[SECONDS]) == pytest.approx(2, abs=0.1)
+
+
+def test_a_glide_of_an_octave_a_second_has_this_slope():
+    numbers = functionals(voice(lambda t: 100 * 2**t), config=VOICE)
+    assert numbers[SLOPE] == pytest.approx(12, abs=0.5)
+    assert numbers[MEAN] == pytest.approx(12, abs=0.5)
+
+
+def test_loudness_of_the_recording_changes_nothing():
+    clip = voice(150.0)
+    assert functionals(clip / 50, config=VOICE) == pytest.approx(
+        functionals(clip, config=VOICE), abs=0.01
+    )
+
+
+def test_bursts_are_counted_a_second():
+    clip = voice(150.0, 3.0)
+    clip *= 0.02 + (np.sin(2 * np.pi * 4 * np.arange(len(clip)) / RATE) > 0)
+    assert functionals(clip, config=VOICE)[PEAKS] == pytest.approx(4, abs=0.5)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1])
+def test_noise_and_short_clips_have_finite_numbers_and_no_pitch(seconds):
+    noise = np.random.default_rng(0).normal(size=round(seconds * RATE)).astype(np.float32)
+    numbers = functionals(noise, config=VOICE)
+    assert np.isfinite(numbers).all() and numbers[VOICED] < 0.5
+
+
+def test_the_network_gives_scikit_learns_probabilities():
+    random = np.random.default_rng(0)
+    x, labels = random.normal(3, 2, (300, 5)).astype(np.float32), random.integers(0, 7, 300)
+    x[:, 0] += labels
+    network = linear((2,), (3,), 7)
+    network.set_weights(solve([x[:, :2], x[:, 2:]], labels, n_classes=7, c=0.5))
+    found = np.asarray(network([x[:, :2], x[:, 2:]]))
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    model = LogisticRegression(C=0.5, class_weight="balanced", max_iter=1_000).fit(scaled, labels)
+    assert found == pytest.approx(model.predict_proba(scaled), abs=1e-4)
+
+
+@pytest.mark.parametrize("classes", [(2, 5), (0, 1, 6)])
+def test_an_emotion_without_a_training_clip_is_never_answered(classes):
+    random = np.random.default_rng(0)
+    labels = np.repeat(classes, 20)
+    x = (random.normal(size=(len(labels), 3)) + labels[:, np.newaxis]).astype(np.float32)
+    network = linear((3,), 7)
+    network.set_weights(solve([x], labels, n_classes=7, c=1.0))
+    found = np.asarray(network(x))
+    assert (found.argmax(axis=1) == labels).mean() > 0.8
+    assert found[:, [i for i in range(7) if i not in classes]].max() < 1e-6
