@@ -27,10 +27,16 @@ PROSODY = ("pitch", "pitch_range", "level", "tempo")
 """Median in Hz, its 10-90 % range in semitones, dB of full scale, onsets per second of speech."""
 
 
-def load_clip(path: str | Path | BinaryIO, *, config: AudioConfig) -> np.ndarray:
-    """Load a clip as models see it: float32, mono, resampled, cut or zero-padded at the end."""
-    clip, _ = librosa.load(path, sr=config.sample_rate, duration=config.seconds)
-    return librosa.util.fix_length(clip, size=config.n_samples)
+def load_clip(
+    path: str | Path | BinaryIO, *, config: AudioConfig, whole: bool = False
+) -> np.ndarray:
+    """Load a clip as models see it: float32, mono, resampled.
+
+    It is cut, or zero-padded at its end, to `config.seconds`, or read `whole`.
+    """
+    seconds = None if whole else config.seconds
+    clip, _ = librosa.load(path, sr=config.sample_rate, duration=seconds)
+    return clip if whole else librosa.util.fix_length(clip, size=config.n_samples)
 
 
 def mel_power(clip: np.ndarray, *, config: AudioConfig) -> np.ndarray:

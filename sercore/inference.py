@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from sercore.features import FeatureError, compute, load_clip
+from sercore.features import KINDS, FeatureError, compute, load_clip
 from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
 from sercore.models import RECIPES
@@ -51,20 +51,26 @@ def clip_features(path: str | Path, trained: TrainedModel) -> tuple[np.ndarray, 
     try:
         # Opened here: older librosas go on to decoders with errors of their own.
         with soundfile.SoundFile(path) as file:
-            clip = load_clip(file, config=trained.audio)
+            clips = {}
+            for whole in {KINDS[kind].whole for kind in trained.kinds}:
+                file.seek(0)
+                clips[whole] = load_clip(file, config=trained.audio, whole=whole)
     # librosa's errors tell of samples that are no numbers, a TypeError of sound without a header.
     except (OSError, TypeError, soundfile.SoundFileError, librosa.LibrosaError) as error:
         raise FeatureError(
             f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC"
         ) from error
-    peak = np.abs(clip).max()
-    if peak < SILENCE_PEAK or np.count_nonzero(clip) < trained.audio.n_fft:
+    peak = max(np.abs(clip).max(initial=0) for clip in clips.values())
+    heard = min(np.count_nonzero(clip) for clip in clips.values())
+    if peak < SILENCE_PEAK or heard < trained.audio.n_fft:
+        span = "" if False not in clips else f" in its first {trained.audio.seconds:g} s"
         raise FeatureError(
-            f"{path} holds no sound to speak of in its first {trained.audio.seconds:g} s (its peak "
-            f"is {peak:.1g} of full scale): look whether the recording is empty, shorter than a "
-            "syllable, or begins with a long silence"
+            f"{path} holds no sound to speak of{span} (its peak is {peak:.1g} of full scale): look "
+            "whether the recording is empty, shorter than a syllable, or begins with a long silence"
         )
-    arrays = tuple(compute(clip, kind=kind, config=trained.audio) for kind in trained.kinds)
+    arrays = tuple(
+        compute(clips[KINDS[kind].whole], kind=kind, config=trained.audio) for kind in trained.kinds
+    )
     if not all(np.isfinite(array).all() for array in arrays):
         raise FeatureError(
             f"{path} has samples of up to {peak:.1g} where full scale is 1, too large to compute "

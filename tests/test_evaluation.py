@@ -67,3 +67,43 @@ def test_paired_test_counts_clips_that_one_alone_got_right():
     assert e.paired_test(first, first) == (0, 0, 1.0)
     with pytest.raises(e.EvaluationError, match="different clips"):
         e.paired_test(first, second[:11])
+
+
+def by_speaker(**answers):
+    """Clips of anger in one corpus: an "a" for each that is right, by speaker."""
+    tables = [predictions("a" * len(a), a).assign(speaker=who) for who, a in answers.items()]
+    return pd.concat(tables, ignore_index=True).assign(corpus="mine")
+
+
+def test_an_interval_over_speakers_counts_speakers_and_not_clips():
+    low, high = e.speaker_interval(by_speaker(one="a" * 50, two="d" * 50))
+    assert (low, high) == (0, 1)  # a quarter of all draws has only one, a quarter only two
+    many = by_speaker(**{f"s{i}": "ad"[i % 2] for i in range(100)})
+    low, high = e.speaker_interval(many)  # a clip each: the binomial, 0.5 +- 1.96 * 0.05
+    assert (low, high) == (pytest.approx(0.40, abs=0.015), pytest.approx(0.60, abs=0.015))
+    assert e.speaker_interval(many) == (low, high)  # the draws have a seed
+
+
+def test_corpora_keep_their_share_in_an_interval_over_speakers():
+    good, bad = by_speaker(one="aa", two="aa"), by_speaker(three="dd", four="dd")
+    assert e.speaker_interval(pd.concat([good, bad.assign(corpus="other")])) == (0.5, 0.5)
+
+
+def test_clips_of_unknown_speakers_have_no_such_interval():
+    with pytest.raises(e.EvaluationError, match="do not say who speaks"):
+        e.speaker_interval(by_speaker(one="ad").assign(speaker=""))
+
+
+def test_each_speaker_has_scores():
+    table = e.per_speaker(by_speaker(two="ad", one="aaa"))
+    assert table["uar"].to_dict() == {"one": 1, "two": 0.5} and set(table["corpus"]) == {"mine"}
+
+
+def test_the_crowd_heard_what_was_counted():
+    table = e.crowd_confusion()
+    votes, shares = table["votes"], table.drop(columns="votes")
+    assert list(shares.index) == list(shares.columns) == list(EMOTIONS[:6])
+    assert votes.sum() == 68_568 and np.allclose(shares.sum(axis=1), 1, atol=0.003)
+    right = np.diag(shares)
+    assert (right * votes).sum() / votes.sum() == pytest.approx(0.400, abs=5e-4)
+    assert right.mean() == pytest.approx(0.407, abs=5e-4)

@@ -41,6 +41,13 @@ def test_counts_draws_a_bar_per_class_and_calm_where_it_occurs(calm):
     assert [bar.get_width() for bar in ax.patches] == [2, 0, 1, 0, 0, 0, 0] + [1] * len(calm)
 
 
+def test_each_speaker_is_a_dot_in_the_row_of_its_corpus():
+    table = pd.DataFrame({"uar": [0.2, 0.6, 0.5], "corpus": ["savee", "savee", "mine"]})
+    ax = figures.speaker_scores(table)
+    assert [sorted(line.get_xdata()) for line in ax.lines] == [[20, 60], [50]]
+    assert words(ax.get_yticklabels()) == ["SAVEE", "mine"]
+
+
 def test_waveform_spans_the_clip_in_seconds():
     ax = figures.waveform(np.ones(8_000), sample_rate=8_000, emotion="fear")
     (line,) = ax.lines

@@ -6,7 +6,9 @@ import soundfile
 
 from sercore import inference as i
 from sercore.features import FeatureError, load_clip, mfcc
+from sercore.functionals import N_FUNCTIONALS, VOICE, functionals
 from sercore.modelfile import ModelFileError, read_model, save_model
+from sercore.models import RECIPES
 from sercore.results import MODELS, PROBABILITIES, RunName, read_predictions
 from tests.published import trained
 from tests.speech import TINY, tone, write_clip
@@ -38,6 +40,19 @@ def test_the_answers_are_those_of_the_model_on_the_features(clips):
     assert np.allclose(table[list(PROBABILITIES)], model(features), atol=1e-6)
     assert table["path"].tolist() == [str(path) for path in clips]
     assert table["predicted"].tolist() == [model.labels[k] for k in model(features).argmax(axis=1)]
+
+
+def test_a_model_of_whole_clips_hears_them_whole(tmp_path):
+    """As it was trained: `extract` reads such a clip whole, too."""
+    network = RECIPES["functionals"].build((N_FUNCTIONALS,), 7)
+    model = trained(name="functionals", kinds=("functionals",), audio=VOICE, model=network)
+    clip = np.concatenate([tone(200, seconds=6.0), tone(900, seconds=6.0)])
+    path = write_clip(tmp_path / "long.wav", clip)
+    (features,) = i.clip_features(path, model)
+    whole, cut = (load_clip(path, config=VOICE, whole=whole) for whole in (True, False))
+    assert (len(whole), len(cut)) == (12 * VOICE.sample_rate, VOICE.n_samples)
+    assert np.allclose(features, functionals(whole, config=VOICE))
+    assert not np.allclose(features, functionals(cut, config=VOICE))
 
 
 def test_batches_do_not_change_answers_or_order(clips):
