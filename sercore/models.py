@@ -13,14 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sercore.config import AudioConfig, SercoreError, TrainConfig
-from sercore.corpora import EMOTIONS
 from sercore.functionals import VOICE
-from sercore.linear import linear, solve
+from sercore.heads import learn_mixed, linear, mlp, solve
 from sercore.store.arrays import Shape
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 
 class ModelError(SercoreError, ValueError):
@@ -151,18 +149,18 @@ class Recipe:
     loss: Callable[[], keras.Loss] = crossentropy
     augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
     """Changes each training batch: from the tensors inputs, labels and a seed to new ones."""
-    solve: Callable[..., list[np.ndarray]] | None = None
-    """Finds the weights at once instead of step by step: `linear.solve` says how it is called."""
+    learn: Callable[..., None] | None = None
+    """Trains the model in one go, choosing nothing, so it gets the validation clips as well:
+    `heads.solve` says how it is called. Of the fields above it needs the loss alone."""
     audio: AudioConfig | None = None
     """How clips are read, where the profile has no say."""
 
 
-BOTH = ("encoder", "functionals")
-
-
-def _linear(name: str, title: str, colour: str, c: float, *kinds: str) -> Recipe:
-    """Return the recipe of a linear model on vectors (chapters 9 and 11)."""
-    ways: dict[str, Any] = {"build": linear, "solve": partial(solve, n_classes=len(EMOTIONS), c=c)}
+def _head(name: str, title: str, colour: str, *kinds: str, c: float | None = None) -> Recipe:
+    """Return the recipe of a model on vectors (chapters 9 and 11): linear if `c` is given."""
+    ways: dict[str, Any] = {"build": mlp, "learn": learn_mixed}
+    if c:
+        ways = {"build": linear, "learn": partial(solve, c=c)}
     return Recipe(name=name, title=title, colour=colour, kinds=kinds, audio=VOICE, **ways)
 
 
@@ -190,9 +188,9 @@ RECIPES: dict[str, Recipe] = {
             kinds=("mfcc",),
             build=article_crnn,
         ),
-        _linear("functionals", "Linear on functionals", "#2a788e", 0.02, "functionals"),
-        _linear("encoder", "Linear on encoder", "#22a884", 0.003, "encoder"),
-        _linear("encoder_functionals", "Linear on both", "#7ad151", 0.002, *BOTH),
+        _head("functionals", "Linear on functionals", "#2a788e", "functionals", c=0.02),
+        _head("encoder", "Linear on encoder", "#22a884", "encoder", c=0.003),
+        _head("encoder_functionals", "Network on both", "#7ad151", "encoder", "functionals"),
     )
 }
 """The models of the course by name, in the order in which tables and pictures show them."""

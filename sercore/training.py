@@ -79,8 +79,8 @@ def train(
     with folder.locked():
         run = folder.read()
         if run is None:
-            learn = _fit if recipe.solve is None else _solve
-            run = learn(recipe, model, folder, task, say)
+            way = _learn if recipe.learn else _fit
+            run = way(recipe, model, folder, task, say)
         else:
             source = "the course's own run" if "shipped" in run.facts else "already trained"
             epochs, seconds = run.facts["epochs"], run.facts["seconds"]
@@ -139,19 +139,21 @@ def _fit(recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say
     return _finish(model, folder, task, history, standardizers)
 
 
-def _solve(recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say: Say) -> Run:
-    """Find the weights at once. Validation clips choose nothing here, so they are learned from."""
+def _learn(recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say: Say) -> Run:
+    """Train in one go. Validation clips choose nothing here, so they are learned from."""
     labels, started = encode(task.clips["emotion"]), time.perf_counter()
     known = np.union1d(task.split.train, task.split.valid)
-    standardizers = tuple(Standardizer().fit(x, known) for x in as_inputs(task.features))
-    pairs = zip(standardizers, as_inputs(task.features), strict=True)
-    inputs = [standardized(each, features[known]) for each, features in pairs]
-    model.set_weights(recipe.solve(inputs, labels[known]) if recipe.solve else [])
-    row = {"learning_rate": 0.0, "seconds": round(time.perf_counter() - started, 2)}
+    given = as_inputs(task.features)
+    standardizers = tuple(Standardizer().fit(x, known) for x in given)
+    inputs = [standardized(s, x[known]) for s, x in zip(standardizers, given, strict=True)]
+    if recipe.learn:
+        recipe.learn(model, inputs, labels[known], seed=task.seed)
+    seconds, x = time.perf_counter() - started, inputs if inputs[1:] else inputs[0]
     model.compile(loss=recipe.loss(), metrics=["accuracy"])
-    loss, accuracy = model.evaluate(inputs if inputs[1:] else inputs[0], labels[known], verbose=0)
-    row |= {"loss": loss, "accuracy": accuracy, "val_loss": loss, "val_accuracy": accuracy}
-    say(f"solved in {row['seconds']:.1f} s, loss {loss:.3f}, accuracy {accuracy:.3f}")
+    found = model.evaluate(x, labels[known], verbose=0, return_dict=True)
+    row = {"learning_rate": 0.0, "seconds": round(seconds, 2)} | found
+    row |= {f"val_{name}": value for name, value in found.items()}
+    say("{seconds:.1f} s  loss {loss:.3f}  accuracy {accuracy:.3f}".format(**row))
     return _finish(model, folder, task, pd.DataFrame([row], index=[1]), standardizers)
 
 
@@ -195,17 +197,11 @@ def train_recipe(
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     audio = recipe.audio or profile.audio
-    task = _Task(
-        features=[
-            extract(clips, root, config=audio, kind=kind, report=report) for kind in recipe.kinds
-        ],
-        clips=clips,
-        split=splitter(clips),
-        audio=audio,
-        training=profile.training,
-        seed=seed,
-    )
-    if not retraining():
+    features = [
+        extract(clips, root, config=audio, kind=kind, report=report) for kind in recipe.kinds
+    ]
+    task = _Task(features, clips, splitter(clips), audio, profile.training, seed)
+    if not retraining() and recipe.learn is None:
         _, folder = _prepare(recipe, task)
         test = clips.iloc[task.split.test]
         take_shipped(recipe.name, folder, test, report or (lambda line: None))
@@ -256,7 +252,7 @@ def _prepare(recipe: Recipe, task: _Task) -> tuple[keras.Model, RunFolder]:
     split, training = task.split, task.training
     sets = np.concatenate([split.train, [-1], split.valid, [-1], split.test])
     ways = [recipe.optimizer, recipe.schedule, recipe.loss, recipe.augment]
-    ways += [recipe.solve] if recipe.solve else []
+    ways += [recipe.learn] if recipe.learn else []
     settings = {
         "format": _FORMAT,
         "manifest": manifest_digest(task.clips),

@@ -1,12 +1,14 @@
 """From a sound file to an answer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from sercore import inference as i
-from sercore.features import FeatureError, load_clip, mfcc
-from sercore.functionals import N_FUNCTIONALS, VOICE, functionals
+from sercore.datasets import Standardizer, input_shape
+from sercore.features import KINDS, FeatureError, load_clip, mfcc
+from sercore.functionals import VOICE, functionals
 from sercore.modelfile import ModelFileError, read_model, save_model
 from sercore.models import RECIPES
 from sercore.results import MODELS, PROBABILITIES, RunName, read_predictions
@@ -20,6 +22,14 @@ SHIPPED = sorted(file.stem for file in MODELS.glob("*.keras"))
 @pytest.fixture
 def clips(tmp_path):
     return [write_clip(tmp_path / f"{f}.wav", tone(f, seconds=0.7)) for f in (200, 900, 2000)]
+
+
+def untrained(name):
+    """A model of the course with weights that mean nothing."""
+    kinds, audio = RECIPES[name].kinds, RECIPES[name].audio or TINY
+    network = RECIPES[name].build(*(input_shape(KINDS[kind].shape(audio)) for kind in kinds), 7)
+    own = {"name": name, "kinds": kinds, "audio": audio, "model": network}
+    return trained(**own, standardizers=(Standardizer.of(0, 1),) * len(kinds))
 
 
 def test_a_model_is_loaded_from_a_path(tmp_path):
@@ -44,8 +54,7 @@ def test_the_answers_are_those_of_the_model_on_the_features(clips):
 
 def test_a_model_of_whole_clips_hears_them_whole(tmp_path):
     """As it was trained: `extract` reads such a clip whole, too."""
-    network = RECIPES["functionals"].build((N_FUNCTIONALS,), 7)
-    model = trained(name="functionals", kinds=("functionals",), audio=VOICE, model=network)
+    model = untrained("functionals")
     clip = np.concatenate([tone(200, seconds=6.0), tone(900, seconds=6.0)])
     path = write_clip(tmp_path / "long.wav", clip)
     (features,) = i.clip_features(path, model)
@@ -95,6 +104,67 @@ def test_what_is_no_sound_is_named_and_not_answered(tmp_path, what):
     spoil(bad)
     with pytest.raises(FeatureError, match=f"{bad.name}.*{problem}"):
         i.predict_files(trained(), [bad])
+
+
+def test_sound_in_memory_is_answered_like_a_file(tmp_path):
+    samples, model = tone(300, seconds=0.7), trained()
+    whole = np.round(samples * 2**15).astype(np.int16)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, whole, 8_000)
+    expected = i.predict_files(model, path)[list(PROBABILITIES)].iloc[0].to_numpy()
+    both = np.stack([whole, whole], axis=1)
+    for given in (whole, whole / 2**15, both, (whole / 2**15).astype(np.float16)):
+        found = i.predict(model, given, 8_000)
+        assert list(found) == sorted(found, reverse=True)
+        assert found[list(model.labels)].to_numpy() == pytest.approx(expected, abs=1e-3)
+
+
+NO_SOUND = {
+    "text": ("hello", 8_000, "shape"),
+    "nothing": (None, 8_000, "shape"),
+    "three axes": (np.zeros((2, 3, 4)), 8_000, "shape"),
+    "channels first": (np.zeros((1, 8_000)), 8_000, "shape"),
+    "no rate": (np.ones(8_000), 0, "a whole number of samples"),
+    "broken rate": (np.ones(8_000), 8_000.5, "a whole number of samples"),
+    "no samples": (np.zeros(0), 8_000, "no sound to speak of"),
+    "not a number": (np.full(8_000, np.nan), 8_000, "not finite"),
+}
+
+
+@pytest.mark.parametrize("what", NO_SOUND)
+def test_what_is_no_sound_in_memory_is_named(what):
+    samples, rate, problem = NO_SOUND[what]
+    with pytest.raises(FeatureError, match=problem):
+        i.predict(trained(), samples, rate)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Three models that come with the course, and how they did on new speakers."""
+    monkeypatch.setattr(i, "MODELS", tmp_path)
+    for name in ("crnn_mfcc", "functionals", "encoder"):
+        save_model(untrained(name), tmp_path / f"{name}.keras")
+    uars = {"cnn_mfcc": 0.9, "crnn_mfcc": 0.4, "functionals": 0.5, "encoder": 0.7}
+    rows = [{"model": name, "fold": "all", "uar": uar} for name, uar in uars.items()]
+    rows.append({"model": "crnn_mfcc", "fold": "1", "uar": 0.95})
+    monkeypatch.setattr(i, "read_results", lambda folder: pd.DataFrame(rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("have", "best"), [(True, "encoder"), (False, "functionals")])
+def test_without_a_name_the_best_that_can_run_is_loaded_and_named(shipped, monkeypatch, have, best):
+    said = []
+    monkeypatch.setattr(i, "have_encoder", lambda: have)
+    assert i.load_pretrained(report=said.append).name == best
+    assert len(said) == 1 and said[0].startswith(f"{best}:")
+
+
+def test_without_a_name_and_without_a_model_it_says_so(shipped, monkeypatch):
+    for file in shipped.glob("*.keras"):
+        file.unlink()
+    monkeypatch.setattr(i, "have_encoder", lambda: True)
+    with pytest.raises(ModelFileError, match="no model that was tested"):
+        i.load_pretrained()
 
 
 def test_one_path_will_do(clips):

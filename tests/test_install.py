@@ -18,6 +18,8 @@ import os, pathlib, signal, sys
 word = pathlib.Path("requirements.txt").read_text()
 with open("log", "a") as log:
     log.write(" ".join(sys.argv[1:]) + "\\n")
+if "requirements-encoder.txt" in sys.argv:
+    sys.exit("there is no such wheel")
 if word == "broken":
     sys.exit("there is no such package")
 if word == "killed":
@@ -39,7 +41,8 @@ runpy.run_path("install.py", run_name="__main__")
 """
 LINKED, IN_PLACE = ["install.py"], ["-c", NO_LINKS]
 PYTHON = ".venv/Scripts/python.exe" if os.name == "nt" else ".venv/bin/python"
-FILES = ("requirements.txt", "pyproject.toml", "setup.py", "kernel.py")
+ENCODER = "requirements-encoder.txt"
+FILES = ("requirements.txt", ENCODER, "pyproject.toml", "setup.py", "kernel.py")
 
 both_ways = pytest.mark.parametrize("how", [LINKED, IN_PLACE], ids=["linked", "in place"])
 not_on_windows = pytest.mark.skipif(os.name == "nt", reason="needs links and signals")
@@ -78,9 +81,10 @@ def install(root, word, how=LINKED):
 def test_an_environment_is_made_once(clone, how):
     assert install(clone, "one", how) == (True, "one")
     assert install(clone, "one", how) == (True, "one")
-    packages, itself = (clone / "log").read_text().splitlines()
+    packages, itself, encoder = (clone / "log").read_text().splitlines()
     assert "--require-hashes -r requirements.txt" in packages
     assert "--no-build-isolation -e ." in itself
+    assert f"--require-hashes -r {ENCODER}" in encoder  # which failed, and nothing else did
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -88,14 +92,14 @@ def test_a_changed_file_makes_a_new_one(clone, name):
     install(clone, "one")
     (clone / name).write_text((clone / name).read_text() + "\n# changed\n")
     install(clone, (clone / "requirements.txt").read_text())
-    assert (clone / "log").read_text().count("\n") == 4  # two calls of pip each
+    assert (clone / "log").read_text().count("\n") == 6  # three calls of pip each
 
 
 def test_a_moved_folder_makes_a_new_one(clone):
     install(clone, "one")
     moved = clone.rename(clone.with_name("moved"))
     assert install(moved, "one") == (True, "one")
-    assert (moved / "log").read_text().count("\n") == 4
+    assert (moved / "log").read_text().count("\n") == 6
 
 
 @both_ways
@@ -120,7 +124,7 @@ def test_a_killed_install_is_cleaned_up(clone, how):
 @both_ways
 def test_two_at_once_are_one_install(clone, how):
     assert [process.wait() for process in [start(clone, "one", how) for _ in "12"]] == [0, 0]
-    assert (clone / "log").read_text().count("\n") == 2
+    assert (clone / "log").read_text().count("\n") == 3
 
 
 @not_on_windows

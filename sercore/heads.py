@@ -1,0 +1,114 @@
+"""Models on numbers that describe a whole clip: a linear one, a small network (chapters 9 and 11).
+
+Both learn in one go from all clips that they are given, and choose nothing, so they need no
+validation clips. They are Keras models, so they are published, shipped and asked like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    import keras
+
+_NEVER = -30.0  # bias of an emotion that no training clip has: its probability is nearly 0
+_EPOCHS, _BATCH, _RATE, _DECAY = 20, 128, 1e-3, 1e-2
+_SMOOTHING, _MIXING = 0.1, 0.3
+
+
+def linear(*sizes: Any) -> keras.Model:
+    """Build a network of one layer, uncompiled, from vectors to probabilities.
+
+    Called with the shape of each input and the number of classes, like every network's builder.
+    """
+    import keras
+    from keras import layers
+
+    inputs, x, n_classes = _side_by_side(*sizes)
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="linear")
+
+
+def mlp(*sizes: Any) -> keras.Model:
+    """Build a network with one hidden layer, uncompiled; called like `linear`."""
+    import keras
+    from keras import layers
+
+    inputs, x, n_classes = _side_by_side(*sizes)
+    # Scales each number by what `learn_mixed` puts there; no batch changes it.
+    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name="scaled")(x)
+    x = layers.Dropout(0.4)(x)
+    x = layers.Dropout(0.5)(layers.Dense(512, activation="gelu")(x))
+    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="mlp")
+
+
+def _side_by_side(*sizes: Any) -> tuple[Any, Any, int]:
+    from keras import layers
+
+    *shapes, n_classes = sizes
+    inputs = [layers.Input(shape) for shape in shapes]
+    if len(inputs) == 1:
+        return inputs[0], inputs[0], n_classes
+    return inputs, layers.Concatenate(name="side_by_side")(inputs), n_classes
+
+
+def solve(
+    model: keras.Model, inputs: Sequence[np.ndarray], labels: np.ndarray, *, seed: int, c: float
+) -> None:
+    """Give `linear` the weights that scikit-learn's logistic regression finds.
+
+    `inputs` holds an array (n, size) for each input. Every number is scaled to mean 0 and spread 1
+    first, and the weights take that back. Emotions weigh the same, however many clips they have.
+    `c` is scikit-learn's: smaller means that weights are pulled more strongly towards 0. There is
+    one best answer, so the seed has no say.
+    """
+    x = np.concatenate(inputs, axis=1)
+    scaler = StandardScaler().fit(x)
+    found = LogisticRegression(C=c, class_weight="balanced", max_iter=1_000)
+    found.fit(scaler.transform(x), labels)
+    weights, starts = found.coef_, found.intercept_
+    if len(found.classes_) == 2:  # scikit-learn gives the second one's alone
+        weights, starts = np.vstack([0 * weights, weights]), np.append(0, starts)
+    n_classes = model.output_shape[-1]
+    kernel, bias = np.zeros((x.shape[1], n_classes)), np.full(n_classes, _NEVER)
+    kernel[:, found.classes_] = weights.T / scaler.scale_[:, np.newaxis]
+    bias[found.classes_] = starts - scaler.mean_ @ kernel[:, found.classes_]
+    model.set_weights([kernel, bias])
+
+
+def learn_mixed(
+    model: keras.Model, inputs: Sequence[np.ndarray], labels: np.ndarray, *, seed: int
+) -> None:
+    """Train `mlp` for 20 epochs on mixtures of clips.
+
+    Each clip is mixed with another one, and so are their labels (mixup: Zhang et al. 2018,
+    arXiv:1710.09412). Emotions weigh the same. The learning rate falls to 0 along a cosine.
+    """
+    import keras
+
+    n, n_classes = len(labels), model.output_shape[-1]
+    scale = model.get_layer("scaled")
+    scale.set_weights([np.concatenate([f(x, axis=0) for x in inputs]) for f in (np.mean, np.var)])
+    steps = keras.optimizers.schedules.CosineDecay(_RATE, _EPOCHS * -(-n // _BATCH))
+    model.compile(
+        keras.optimizers.AdamW(steps, weight_decay=_DECAY),
+        keras.losses.CategoricalCrossentropy(label_smoothing=_SMOOTHING),
+    )
+    counts = np.bincount(labels, minlength=n_classes)
+    weights = (n / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
+    truth, random = np.eye(n_classes)[labels], np.random.default_rng(seed)
+    for _ in range(_EPOCHS):
+        order, share = random.permutation(n), random.beta(_MIXING, _MIXING, n).astype(np.float32)
+        *data, target, weight = (_mixed(x, order, share) for x in (*inputs, truth, weights))
+        x = data if data[1:] else data[0]
+        model.fit(x, target, batch_size=_BATCH, sample_weight=weight, shuffle=False, verbose=0)
+
+
+def _mixed(values: np.ndarray, order: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Mix each row, in a new order, with the row that follows it there."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return share * values[order] + (1 - share) * values[np.roll(order, -1)]
