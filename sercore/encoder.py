@@ -30,6 +30,9 @@ LAYERS = ("entry", "block 1", "block 2", "block 3", "block 4", "normalised")
 N_STATISTICS = len(LAYERS) * 2 * WIDTH
 """Numbers that describe a clip: mean and spread of each layer's outputs."""
 
+FROM_BLOCKS = slice(2 * WIDTH, (1 + BLOCKS) * 2 * WIDTH)
+"""Which of them describe what the four blocks give."""
+
 _DIGEST = "6e70e31f0cb83141eebf8c04749dc97a86089fca316d694c0b1a8bc9982dd9a0"
 _LONGEST = 29 * RATE  # samples read at a time
 _SILENCE = np.zeros(RATE // 5, np.float32)

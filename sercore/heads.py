@@ -21,39 +21,50 @@ _EPOCHS, _BATCH, _RATE, _DECAY = 20, 128, 1e-3, 1e-2
 _SMOOTHING, _MIXING = 0.1, 0.3
 
 
-def linear(*sizes: Any) -> keras.Model:
+def linear(*sizes: Any, cut: slice | None = None) -> keras.Model:
     """Build a network of one layer, uncompiled, from vectors to probabilities.
 
-    Called with the shape of each input and the number of classes, like every network's builder.
+    Called with the shape of each input and the number of classes, like every network's builder. Of
+    the first input it reads all numbers, or those of `cut`.
     """
     import keras
     from keras import layers
 
-    inputs, x, n_classes = _side_by_side(*sizes)
-    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="linear")
+    inputs, x = _side_by_side(sizes[:-1], cut)
+    return keras.Model(inputs, layers.Dense(sizes[-1], activation="softmax")(x), name="linear")
 
 
-def mlp(*sizes: Any) -> keras.Model:
+def mlp(*sizes: Any, cut: slice | None = None) -> keras.Model:
     """Build a network with one hidden layer, uncompiled; called like `linear`."""
     import keras
     from keras import layers
 
-    inputs, x, n_classes = _side_by_side(*sizes)
+    inputs, x = _side_by_side(sizes[:-1], cut)
     # Scales each number by what `learn_mixed` puts there; no batch changes it.
-    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name="scaled")(x)
+    x = layers.BatchNormalization(center=False, scale=False, trainable=False)(x)
     x = layers.Dropout(0.4)(x)
     x = layers.Dropout(0.5)(layers.Dense(512, activation="gelu")(x))
-    return keras.Model(inputs, layers.Dense(n_classes, activation="softmax")(x), name="mlp")
+    return keras.Model(inputs, layers.Dense(sizes[-1], activation="softmax")(x), name="mlp")
 
 
-def _side_by_side(*sizes: Any) -> tuple[Any, Any, int]:
+def _side_by_side(shapes: Sequence[Any], cut: slice | None) -> tuple[Any, Any]:
     from keras import layers
 
-    *shapes, n_classes = sizes
     inputs = [layers.Input(shape) for shape in shapes]
-    if len(inputs) == 1:
-        return inputs[0], inputs[0], n_classes
-    return inputs, layers.Concatenate(name="side_by_side")(inputs), n_classes
+    x, *others = inputs
+    x = x[:, cut] if cut else x
+    if not others:
+        return inputs[0], x
+    return inputs, layers.Concatenate()([x, *others])
+
+
+def _read_by(kind: str, model: keras.Model, inputs: Sequence[np.ndarray]) -> tuple[Any, np.ndarray]:
+    """Return the first layer of a kind, and what it reads for these inputs, (n, size)."""
+    import keras
+
+    layer = next(layer for layer in model.layers if type(layer).__name__ == kind)
+    before = keras.Model(model.inputs, layer.input)
+    return layer, np.asarray(before([*inputs], training=False))
 
 
 def solve(
@@ -66,7 +77,7 @@ def solve(
     `c` is scikit-learn's: smaller means that weights are pulled more strongly towards 0. There is
     one best answer, so the seed has no say.
     """
-    x = np.concatenate(inputs, axis=1)
+    layer, x = _read_by("Dense", model, inputs)
     scaler = StandardScaler().fit(x)
     found = LogisticRegression(C=c, class_weight="balanced", max_iter=1_000)
     found.fit(scaler.transform(x), labels)
@@ -77,7 +88,7 @@ def solve(
     kernel, bias = np.zeros((x.shape[1], n_classes)), np.full(n_classes, _NEVER)
     kernel[:, found.classes_] = weights.T / scaler.scale_[:, np.newaxis]
     bias[found.classes_] = starts - scaler.mean_ @ kernel[:, found.classes_]
-    model.set_weights([kernel, bias])
+    layer.set_weights([kernel, bias])
 
 
 def learn_mixed(
@@ -91,8 +102,8 @@ def learn_mixed(
     import keras
 
     n, n_classes = len(labels), model.output_shape[-1]
-    scale = model.get_layer("scaled")
-    scale.set_weights([np.concatenate([f(x, axis=0) for x in inputs]) for f in (np.mean, np.var)])
+    scale, x = _read_by("BatchNormalization", model, inputs)
+    scale.set_weights([x.mean(axis=0), x.var(axis=0)])
     steps = keras.optimizers.schedules.CosineDecay(_RATE, _EPOCHS * -(-n // _BATCH))
     model.compile(
         keras.optimizers.AdamW(steps, weight_decay=_DECAY),
@@ -104,8 +115,8 @@ def learn_mixed(
     for _ in range(_EPOCHS):
         order, share = random.permutation(n), random.beta(_MIXING, _MIXING, n).astype(np.float32)
         *data, target, weight = (_mixed(x, order, share) for x in (*inputs, truth, weights))
-        x = data if data[1:] else data[0]
-        model.fit(x, target, batch_size=_BATCH, sample_weight=weight, shuffle=False, verbose=0)
+        given = data if data[1:] else data[0]
+        model.fit(given, target, batch_size=_BATCH, sample_weight=weight, shuffle=False, verbose=0)
 
 
 def _mixed(values: np.ndarray, order: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sercore.config import AudioConfig, SercoreError, TrainConfig
+from sercore.encoder import FROM_BLOCKS
 from sercore.functionals import VOICE
 from sercore.heads import learn_mixed, linear, mlp, solve
 from sercore.store.arrays import Shape
@@ -158,9 +159,10 @@ class Recipe:
 
 def _head(name: str, title: str, colour: str, *kinds: str, c: float | None = None) -> Recipe:
     """Return the recipe of a model on vectors (chapters 9 and 11): linear if `c` is given."""
-    ways: dict[str, Any] = {"build": mlp, "learn": learn_mixed}
-    if c:
-        ways = {"build": linear, "learn": partial(solve, c=c)}
+    build, learn = (linear, partial(solve, c=c)) if c else (mlp, learn_mixed)
+    if kinds[0] == "encoder":
+        build = partial(build, cut=FROM_BLOCKS)
+    ways: dict[str, Any] = {"build": build, "learn": learn}
     return Recipe(name=name, title=title, colour=colour, kinds=kinds, audio=VOICE, **ways)
 
 
