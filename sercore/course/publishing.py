@@ -20,8 +20,9 @@ from sercore.collection.check import check_data
 from sercore.config import AudioConfig
 from sercore.corpora import CORPORA, EMOTIONS
 from sercore.course import pictures
-from sercore.course.texts import README, VERSIONS, model_card, parts_of, write_readme
+from sercore.course.texts import README, VERSIONS, head_card, model_card, parts_of, write_readme
 from sercore.evaluation import per_class, per_corpus, score, speaker_interval
+from sercore.functionals import VOICE
 from sercore.manifest import article_view, build_manifest, without_calm
 from sercore.modelfile import TrainedModel, save_model
 from sercore.models import Recipe, recipe_named
@@ -37,7 +38,7 @@ from sercore.results import (
     results_file,
 )
 from sercore.splits import Split, corpus_folds, honest_split, random_split, speaker_folds
-from sercore.store.files import write_whole
+from sercore.store.files import sha256, write_whole
 from sercore.training import Run, train_recipe
 from sercore.workspace import Workspace
 
@@ -48,13 +49,15 @@ class Protocol:
 
     Rows of the results name the title. Without a folder of models, none is shipped, and the
     pictures stay as they are. A model is trained once for each of the splits; if they have names,
-    they are folds, and their test clips stand in one table.
+    they are folds, and their test clips stand in one table. With a folder of heads, those that
+    learn in one go learn from all clips once more, and are shipped.
     """
 
     title: str
     splits: Callable[[pd.DataFrame], Mapping[str, Split]]
     figures: Path
     models: Path | None = None
+    heads: Path | None = None
     recipe: Callable[[str], Recipe] = recipe_named
 
 
@@ -76,7 +79,7 @@ PROTOCOLS = {
     "honest": Protocol(
         "random 80:20, nothing chosen on test", lambda c: {"random": honest_split(c)}, HONEST
     ),
-    "speaker": Protocol("by speaker, five folds", speaker_folds, BY_SPEAKER),
+    "speaker": Protocol("by speaker, five folds", speaker_folds, BY_SPEAKER, heads=MODELS),
     "corpus": Protocol("by corpus, one left out", corpus_folds, BY_CORPUS),
 }
 """The course's own protocol, two that come nearer to the article's runs (chapter 8), and three
@@ -108,6 +111,11 @@ def publish(
             else:
                 row = publish_run(run, name, audio=audio, n_clips=len(clips), protocol=protocol)
             report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
+        if protocol.heads and recipe.learn:
+            everyone, nobody = np.arange(len(clips)), np.arange(0)
+            split = Split(train=everyone, valid=nobody, test=everyone)
+            run = train(recipe, clips, root, seed=name.seed, splitter=partial(_given, split))
+            ship_head(run, name, clips=clips, protocol=protocol)
         write_readme(readme, figures)
         if protocol.models:
             pictures.draw(pictures.result_pictures(figures), figures)
@@ -164,20 +172,8 @@ def publish_run(
     row |= {"train": n_clips - found["test"], **found, "parameters": run.facts["parameters"]}
     row |= {package: run.facts["versions"][package] for package in VERSIONS}
     if protocol.models and (name.profile, name.seed) == pictures.SHOWN:
-        kept = ("epochs", "best_epoch", "seconds", "parameters", "versions")
         # The file knows its tables by their hash, so a publication that was cut off is noticed.
-        tables = {"profile": name.profile, "tables": results.tables_digest(name, figures)}
-        trained = TrainedModel(
-            name=name.model,
-            model=run.model(),
-            kinds=kinds,
-            audio=audio,
-            standardizers=run.standardizers,
-            labels=EMOTIONS,
-            settings={key: value for key, value in run.settings.items() if key != "network"},
-            facts={key: run.facts[key] for key in kept} | tables,
-        )
-        save_model(trained, protocol.models / f"{name.model}.keras")
+        _ship(run, name, audio, results.tables_digest(name, figures), protocol.models)
         write_whole(protocol.models / f"{name.model}.md", model_card(row))
     key, rows = ["profile", "model", "seed"], pd.DataFrame([row])
     if results_file(figures).exists():
@@ -185,6 +181,44 @@ def publish_run(
     rows = rows.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)
     write_results(rows, figures)
     return row
+
+
+def ship_head(run: Run, name: RunName, *, clips: pd.DataFrame, protocol: Protocol) -> None:
+    """Put a head that has learned from all clips among the shipped models, with its card.
+
+    The card says how such heads did in the folds, by corpus, sex and age of the speakers.
+    """
+    figures, folder = protocol.figures, protocol.heads or MODELS
+    _ship(run, name, VOICE, sha256(name.predictions_file(figures)), folder)
+    write_whole(folder / f"{name.model}.md", card_of_head(name, clips, figures))
+
+
+def card_of_head(name: RunName, clips: pd.DataFrame, figures: Path = BY_SPEAKER) -> str:
+    """Return the card of a shipped head, from published tables and the speakers of `clips`."""
+
+    def row_of(folder: Path) -> pd.DataFrame:
+        runs = results.read_results(folder)
+        mine = (runs[["profile", "model", "seed"]] == pd.Series(vars(name))).all(axis=1)
+        return runs[mine & (runs["fold"] == results.ALL)]
+
+    tested = results.read_predictions(name, figures)
+    tested = tested.merge(clips[["path", "sex", "age"]], on="path", validate="one_to_one")
+    return head_card(row_of(figures).iloc[0].to_dict(), tested, row_of(BY_CORPUS))
+
+
+def _ship(run: Run, name: RunName, audio: AudioConfig, tables: str, folder: Path) -> None:
+    kept = ("epochs", "best_epoch", "seconds", "parameters", "versions")
+    trained = TrainedModel(
+        name=name.model,
+        model=run.model(),
+        kinds=tuple(run.settings["kinds"]),
+        audio=audio,
+        standardizers=run.standardizers,
+        labels=EMOTIONS,
+        settings={key: value for key, value in run.settings.items() if key != "network"},
+        facts={k: run.facts[k] for k in kept} | {"profile": name.profile, "tables": tables},
+    )
+    save_model(trained, folder / f"{name.model}.keras")
 
 
 def publish_fold(

@@ -13,7 +13,8 @@ import pandas as pd
 
 from sercore import article, results
 from sercore.config import PROFILES, REPOSITORY
-from sercore.evaluation import accuracy_interval, confusion
+from sercore.corpora import CORPORA, EMOTIONS
+from sercore.evaluation import accuracy_interval, confusion, score
 from sercore.features import KINDS
 from sercore.models import RECIPES, recipe_named
 from sercore.store.files import write_whole
@@ -22,7 +23,9 @@ README = REPOSITORY / "README.md"
 VERSIONS = ("python", "tensorflow", "keras", "librosa", "numpy")
 """What a row of results names the versions of."""
 
-_PLURAL = {"mel": "mel spectrograms", "mfcc": "MFCCs"}  # another kind is called by its name
+_PLURAL = {"mel": "mel spectrograms", "mfcc": "MFCCs", "functionals": "the functionals"}
+_PLURAL |= {"encoder": "what the speech encoder of chapter 11 gives"}  # others keep their names
+_NEEDS = " It needs the encoder's weights: `python -m sercore collect encoder`."
 
 
 def write_readme(readme: Path = README, folder: Path = results.FIGURES) -> Path:
@@ -122,6 +125,37 @@ def model_card(row: Mapping[str, Any]) -> str:
         "beside": beside,
     }
     text = resources.files("sercore").joinpath("data/model_card.md").read_text("utf-8")
+    return text.format(**{**row, **shares, **facts})
+
+
+def head_card(row: Mapping[str, Any], tested: pd.DataFrame, corpora: pd.DataFrame) -> str:
+    """Return the card of a head that was trained on all speakers.
+
+    `row` is its row of results by speaker, `tested` its answers there with `sex` and `age` beside
+    them, `corpora` its row of results by corpus, or empty.
+    """
+    recipe = recipe_named(row["model"])
+    age = pd.cut(tested["age"].astype(float), [0, 30, 50, np.inf], right=False).cat
+    ages = age.rename_categories(["under 30 years", "30 to 49 years", "50 years and more"])
+    titles = {name: corpus.title for name, corpus in CORPORA.items()}
+    lines = []
+    for groups in (tested["corpus"].map(titles), tested["sex"], ages):
+        for group, own in tested.groupby(groups, observed=True):
+            n = own["speaker"].nunique()
+            lines.append(f"| {group} | {n} | {len(own):,} | {percent(score(own).uar)} |")
+    away = [f"{t} {percent(u)}" for n, t in titles.items() for u in corpora.get(f"uar_{n}", ())]
+    facts = {
+        "title": recipe.title,
+        "reads": " and ".join(_PLURAL.get(kind, kind) for kind in recipe.kinds),
+        "needs": _NEEDS if "encoder" in recipe.kinds else "",
+        "groups": "\n".join(lines),
+        "recalls": "\n".join(f"| {e} | {percent(row[f'recall_{e}'])} |" for e in EMOTIONS),
+        "corpora": "UAR " + ", ".join(away) if away else "this run is not published yet",
+        "low": percent(row["uar_low"]),
+        "high": percent(row["uar_high"]),
+    }
+    shares = {key: percent(row[key]) for key in ("uar", "accuracy")}
+    text = resources.files("sercore").joinpath("data/head_card.md").read_text("utf-8")
     return text.format(**{**row, **shares, **facts})
 
 
