@@ -60,6 +60,7 @@ def results_text(folder: Path = results.FIGURES) -> str:
     columns = {"ours, its settings (`article`)": "article", "ours, profile `laptop`": "laptop"}
     text = resources.files("sercore").joinpath("data/readme_results.md").read_text("utf-8")
     return text.format(
+        voices=_voices(folder),
         test=runs["test"].iloc[0],
         shared=100 * shared.mean(),
         table=_table({title: runs[runs["profile"] == name] for title, name in columns.items()}),
@@ -70,6 +71,34 @@ def results_text(folder: Path = results.FIGURES) -> str:
         widest=f"{RECIPES[widest].title}, profile `{size}`",
         svm=_share(svm["right"], svm["test"]),
     )
+
+
+def _voices(folder: Path) -> str:
+    """Return how each model did under the protocols that choose nothing on test clips."""
+    protocols = [
+        results.read_results(folder / each.name).query("fold == 'all' and seed == 0")
+        for each in (results.BY_SPEAKER, results.BY_CORPUS, results.HONEST)
+    ]
+    theirs = article.article_figures()["accuracy"]
+    lines = [
+        "| model | new speakers: UAR | of these, CREMA-D | a new corpus: UAR, mean of four "
+        "| known speakers: accuracy | article: accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, recipe in RECIPES.items():
+        rows = [runs[runs["model"] == model].squeeze(axis=0) for runs in protocols]
+        speaker, corpus, random = rows
+        cells = [
+            with_interval(speaker, "uar") if len(speaker) else "",
+            percent(speaker["uar_cremad"]) if len(speaker) else "",
+            percent(corpus["uar_mean"]) if len(corpus) else "",
+            with_interval(random) if len(random) else "",
+        ]
+        cells = [cell or "not yet run" for cell in cells]
+        cells.append(percent(theirs[model]) if model in theirs else "–")
+        if any(map(len, rows)):
+            lines.append(f"| {recipe.title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _table(columns: dict[str, pd.DataFrame]) -> str:
@@ -164,7 +193,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def with_interval(row: Mapping[str, Any]) -> str:
-    """Return the accuracy of a row of results with its interval: 71.1 % (69.2 to 72.9)."""
-    accuracy, low, high = (100 * row[f"accuracy{end}"] for end in ("", "_low", "_high"))
-    return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
+def with_interval(row: Mapping[str, Any], measure: str = "accuracy") -> str:
+    """Return a measure of a row of results with its interval: 71.1 % (69.2 to 72.9)."""
+    found, low, high = (100 * row[f"{measure}{end}"] for end in ("", "_low", "_high"))
+    return f"{found:.1f} % ({low:.1f} to {high:.1f})"
