@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 _NEVER = -30.0  # bias of an emotion that no training clip has: its probability is nearly 0
+_MEMBERS = 3
 _EPOCHS, _BATCH, _RATE, _DECAY = 20, 128, 1e-3, 1e-2
 _SMOOTHING, _MIXING = 0.1, 0.3
 
@@ -35,16 +36,18 @@ def linear(*sizes: Any, cut: slice | None = None) -> keras.Model:
 
 
 def mlp(*sizes: Any, cut: slice | None = None) -> keras.Model:
-    """Build a network with one hidden layer, uncompiled; called like `linear`."""
+    """Build three networks with one hidden layer each, whose mean answers; called like `linear`."""
     import keras
     from keras import layers
 
     inputs, x = _side_by_side(sizes[:-1], cut)
     # Scales each number by what `learn_mixed` puts there; no batch changes it.
     x = layers.BatchNormalization(center=False, scale=False, trainable=False)(x)
-    x = layers.Dropout(0.4)(x)
-    x = layers.Dropout(0.5)(layers.Dense(512, activation="gelu")(x))
-    return keras.Model(inputs, layers.Dense(sizes[-1], activation="softmax")(x), name="mlp")
+    answers = []
+    for _ in range(_MEMBERS):
+        hidden = layers.Dense(256, activation="gelu")(layers.Dropout(0.4)(x))
+        answers.append(layers.Dense(sizes[-1], activation="softmax")(layers.Dropout(0.5)(hidden)))
+    return keras.Model(inputs, layers.Average()(answers), name="mlp")
 
 
 def _side_by_side(shapes: Sequence[Any], cut: slice | None) -> tuple[Any, Any]:
@@ -94,7 +97,7 @@ def solve(
 def learn_mixed(
     model: keras.Model, inputs: Sequence[np.ndarray], labels: np.ndarray, *, seed: int
 ) -> None:
-    """Train `mlp` for 20 epochs on mixtures of clips.
+    """Train `mlp` for 20 epochs on mixtures of clips; each of its networks learns for itself.
 
     Each clip is mixed with another one, and so are their labels (mixup: Zhang et al. 2018,
     arXiv:1710.09412). Emotions weigh the same. The learning rate falls to 0 along a cosine.
@@ -105,7 +108,8 @@ def learn_mixed(
     scale, x = _read_by("BatchNormalization", model, inputs)
     scale.set_weights([x.mean(axis=0), x.var(axis=0)])
     steps = keras.optimizers.schedules.CosineDecay(_RATE, _EPOCHS * -(-n // _BATCH))
-    model.compile(
+    members = keras.Model(model.inputs, model.layers[-1].input)  # one output for each network
+    members.compile(
         keras.optimizers.AdamW(steps, weight_decay=_DECAY),
         keras.losses.CategoricalCrossentropy(label_smoothing=_SMOOTHING),
     )
@@ -116,7 +120,14 @@ def learn_mixed(
         order, share = random.permutation(n), random.beta(_MIXING, _MIXING, n).astype(np.float32)
         *data, target, weight = (_mixed(x, order, share) for x in (*inputs, truth, weights))
         given = data if data[1:] else data[0]
-        model.fit(given, target, batch_size=_BATCH, sample_weight=weight, shuffle=False, verbose=0)
+        members.fit(
+            given,
+            [target] * _MEMBERS,
+            sample_weight=[weight] * _MEMBERS,
+            batch_size=_BATCH,
+            shuffle=False,
+            verbose=0,
+        )
 
 
 def _mixed(values: np.ndarray, order: np.ndarray, share: np.ndarray) -> np.ndarray:

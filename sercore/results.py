@@ -26,6 +26,9 @@ FIGURES = REPOSITORY / "figures"
 HONEST, BY_SPEAKER, BY_CORPUS = (FIGURES / name for name in ("honest", "by_speaker", "by_corpus"))
 """Folders of the runs in which nothing was chosen on the test clips (chapter 9)."""
 
+COST = FIGURES / "cost.csv"
+"""CPU minutes of each model for features and training, made by `benchmarks/cost.py`."""
+
 ALL = "all"
 """The fold, in a table of results, that stands for all folds together."""
 

@@ -31,7 +31,7 @@ def article_clips() -> pd.DataFrame:
     rows = sorted(row for name in CORPORA for row in checksums.published(name).values())
     table = pd.DataFrame(rows, columns=["path", "sha256"])
     labels = [parse(path) for path in table["path"]]
-    for column in ("emotion", "corpus", "speaker"):
+    for column in ("emotion", "corpus", "speaker", "sex", "age"):
         table[column] = [getattr(label, column) for label in labels]
     return table[table["emotion"] != "calm"].reset_index(drop=True)
 

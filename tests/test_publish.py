@@ -14,11 +14,13 @@ from sercore.collection.check import check_data
 from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS
 from sercore.course import pictures, publishing, texts
+from sercore.evaluation import score
 from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import read_model
 from sercore.models import RECIPES
-from sercore.results import FIGURES, MODELS, ResultsError, RunName
+from sercore.results import BY_SPEAKER, FIGURES, MODELS, ResultsError, RunName
 from sercore.splits import Split
+from sercore.store.files import sha256
 from sercore.workspace import Workspace
 from tests.published import MadeUpRun, article_clips, publish_made_up
 from tests.test_models import FOURTH
@@ -122,14 +124,33 @@ def test_published_tables_are_written_to_the_same_bytes(key, tmp_path):
         assert sorted(f.name.split(".")[0] for f in (folder / kind).glob("*")) == sorted(names)
 
 
+HEADS = sorted({m for m in results.read_results(BY_SPEAKER)["model"] if RECIPES[m].learn})
+
+
 def test_a_model_is_shipped_for_each_run_that_is_to_be():
     runs = results.read_results().query("profile == 'article' and seed == 0")
-    assert sorted(file.stem for file in MODELS.glob("*.keras")) == sorted(runs["model"])
+    shipped = sorted(file.stem for file in MODELS.glob("*.keras"))
+    assert shipped == sorted([*runs["model"], *HEADS])
+    assert shipped == sorted(file.stem for file in MODELS.glob("*.md"))
     for row in runs.to_dict("records"):
         card = (MODELS / f"{row['model']}.md").read_text(encoding="utf-8")
         assert card == texts.model_card(row)
         model = read_model(MODELS / f"{row['model']}.keras")
         assert model.facts["tables"] == results.tables_digest(name_of(row))
+
+
+@pytest.mark.parametrize("model", HEADS)
+def test_a_heads_card_gives_what_was_published_of_it(model):
+    facts, name = (
+        read_model(MODELS / f"{model}.keras").facts,
+        RunName(profile="laptop", model=model, seed=0),
+    )
+    assert facts["tables"] == sha256(name.predictions_file(BY_SPEAKER))
+    card = (MODELS / f"{model}.md").read_text(encoding="utf-8")
+    assert card == publishing.card_of_head(name, article_clips())
+    tested = read_predictions(name, BY_SPEAKER)
+    women = article_clips().set_index("path")["sex"][tested["path"]].to_numpy() == "female"
+    assert f"| female | 57 | {women.sum():,} | {texts.percent(score(tested[women]).uar)} |" in card
 
 
 def test_the_readme_says_what_the_published_tables_give():
