@@ -273,6 +273,26 @@ def speaker_scores(table: pd.DataFrame, *, measure: str = "uar", ax: Axes | None
     return ax
 
 
+def cost(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw UAR against CPU minutes, a dot for each model with its interval (chapter 11).
+
+    Columns `model`, `minutes`, `uar`, `uar_low` and `uar_high`. Minutes lie on a logarithmic scale.
+    """
+    ax = _axes(ax)
+    for row in table.to_dict("records"):
+        title, colour = _title_and_colour(row["model"])
+        low, middle, high = (100 * row[key] for key in ("uar_low", "uar", "uar_high"))
+        ax.vlines(row["minutes"], low, high, color=colour)
+        ax.plot(row["minutes"], middle, "o", ms=8, color=colour)
+        ax.annotate(
+            title, (row["minutes"], middle), (7, 0), textcoords="offset points", va="center"
+        )
+    ax.set(xscale="log", xlabel="CPU minutes, features and training", ylabel="UAR in %")
+    ax.xaxis.set_major_formatter(ScalarFormatter())
+    ax.margins(x=0.3)
+    return ax
+
+
 def _grouped_bars(columns: dict[str, pd.Series], groups: list[str], ax: Axes) -> None:
     """Draw a bar for each model in each group."""
     width = 0.8 / len(columns)

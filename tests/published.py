@@ -12,7 +12,8 @@ from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS, parse
 from sercore.course.publishing import Protocol, publish_run
 from sercore.course.texts import VERSIONS
-from sercore.datasets import Standardizer
+from sercore.datasets import Standardizer, input_shape
+from sercore.features import KINDS
 from sercore.modelfile import TrainedModel
 from sercore.models import ARTICLE_MODELS, RECIPES, Recipe
 from sercore.results import HISTORY, PROBABILITIES, RunName, with_labels
@@ -61,9 +62,10 @@ class MadeUpRun(Run):
 
     def model(self):
         """A new network of the article's size."""
-        audio = PROFILES["article"].audio
-        shapes = [(audio.n_mels, audio.n_frames, 1) for _ in self.settings["kinds"]]
-        return RECIPES[self.name].build(*shapes, len(EMOTIONS))
+        recipe = RECIPES[self.name]
+        audio = recipe.audio or PROFILES["article"].audio
+        shapes = [input_shape(KINDS[kind].shape(audio)) for kind in self.settings["kinds"]]
+        return recipe.build(*shapes, len(EMOTIONS))
 
 
 def publish_made_up(folder: Path, *, profiles=("article", "laptop"), seeds=(0, 1), models=None):

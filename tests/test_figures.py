@@ -48,6 +48,17 @@ def test_each_speaker_is_a_dot_in_the_row_of_its_corpus():
     assert words(ax.get_yticklabels()) == ["SAVEE", "mine"]
 
 
+def test_cost_has_a_dot_with_its_interval_for_each_model():
+    shares = {"uar": [0.5, 0.7], "uar_low": [0.4, 0.6], "uar_high": [0.6, 0.9]}
+    table = pd.DataFrame({"model": ["cnn_mfcc", "encoder"], "minutes": [100.0, 10.0], **shares})
+    ax = figures.cost(table)
+    dots = [(line.get_xdata().item(), line.get_ydata().item()) for line in ax.lines]
+    assert dots == [(100, pytest.approx(50)), (10, pytest.approx(70))]
+    spans = [bar.get_segments()[0][:, 1].tolist() for bar in ax.collections]
+    assert spans == [pytest.approx([40, 60]), pytest.approx([60, 90])]
+    assert words(ax.texts) == [RECIPES["cnn_mfcc"].title, RECIPES["encoder"].title]
+
+
 def test_waveform_spans_the_clip_in_seconds():
     ax = figures.waveform(np.ones(8_000), sample_rate=8_000, emotion="fear")
     (line,) = ax.lines

@@ -103,8 +103,8 @@ CHECKS |= {"code": code_problems, "link": link_problems}
 CHECKS |= {"stored": partial(stored_problems, data=Path("my speech"))}
 
 
-def test_the_chapters_are_nine_in_a_row():
-    assert [name.split("_")[0] for name in CHAPTERS] == [f"{n:02}" for n in range(1, 10)]
+def test_every_chapter_has_a_number_of_its_own():
+    assert [name.split("_")[0] for name in CHAPTERS] == [f"{n:02}" for n in (*range(1, 10), 11)]
 
 
 @pytest.mark.parametrize("subject", CHECKS)

@@ -15,6 +15,7 @@ from sercore.config import PROFILES
 from sercore.corpora import CORPORA, EMOTIONS
 from sercore.course import pictures, publishing, texts
 from sercore.evaluation import score
+from sercore.functionals import VOICE
 from sercore.manifest import article_view, build_manifest
 from sercore.modelfile import read_model
 from sercore.models import RECIPES
@@ -122,6 +123,19 @@ def test_published_tables_are_written_to_the_same_bytes(key, tmp_path):
     assert {file.suffix for file in folder.rglob("*.*")} <= {".csv", ".gz", ".md", ".png"}
     for kind in ("predictions", "history"):  # no clip is there, and no run without its row
         assert sorted(f.name.split(".")[0] for f in (folder / kind).glob("*")) == sorted(names)
+
+
+def test_a_head_is_shipped_with_the_figures_of_its_folds(tmp_path):
+    protocol = replace(PROTOCOLS["speaker"], figures=tmp_path, heads=tmp_path / "models")
+    run, name = MadeUpRun("functionals"), RunName(profile="laptop", model="functionals", seed=0)
+    split = Split(np.arange(40), np.arange(5), np.arange(10))
+    publishing.publish_fold(run, name, fold="1", split=split, protocol=protocol)
+    publishing.ship_head(run, name, clips=article_clips(), protocol=protocol)
+    model = read_model(tmp_path / "models" / "functionals.keras")
+    assert (model.name, model.audio, model.facts["profile"]) == ("functionals", VOICE, "laptop")
+    card = (tmp_path / "models" / "functionals.md").read_text(encoding="utf-8")
+    assert "trained on all 10 clips" in card and "| SAVEE | 1 | 7 | 100.0 % |" in card
+    assert "| female | 1 | 1 | 0.0 % |" in card and "| 50 years and more | 1 | 1 | 0.0 % |" in card
 
 
 HEADS = sorted({m for m in results.read_results(BY_SPEAKER)["model"] if RECIPES[m].learn})

@@ -202,7 +202,9 @@ def card_of_head(name: RunName, clips: pd.DataFrame, figures: Path = BY_SPEAKER)
         return runs[mine & (runs["fold"] == results.ALL)]
 
     tested = results.read_predictions(name, figures)
-    tested = tested.merge(clips[["path", "sex", "age"]], on="path", validate="one_to_one")
+    tested = tested.merge(
+        clips[["path", "sex", "age"]], on="path", how="left", validate="one_to_one"
+    )
     return head_card(row_of(figures).iloc[0].to_dict(), tested, row_of(BY_CORPUS))
 
 
