@@ -32,12 +32,12 @@ LINES_AT_MOST = [
     (FRONT_ROW, sum, 3_800),
     (FRONT_ROW, len, 22),  # files
     (FRONT_ROW, max, 320),  # in one file
-    ("sercore/demo/*.py sercore/collection/*.py", sum, 1_150),
+    ("sercore/demo/*.py sercore/collection/*.py", sum, 1_170),
     ("sercore/store/*.py", sum, 850),
-    ("sercore/course/*.py sercore/__main__.py", sum, 1_400),
-    ("sercore/**/*.py", sum, 7_000),
-    ("tests/*.py", sum, 6_400),
-    ("benchmarks/*.py", sum, 700),
+    ("sercore/course/*.py sercore/__main__.py", sum, 1_480),
+    ("sercore/**/*.py", sum, 7_250),
+    ("tests/*.py", sum, 6_550),
+    ("benchmarks/*.py", sum, 800),
 ]
 
 PACKAGE = REPOSITORY / "sercore"
