@@ -42,7 +42,7 @@ def mlp(*sizes: Any, cut: slice | None = None) -> keras.Model:
 
     inputs, x = _side_by_side(sizes[:-1], cut)
     # Scales each number by what `learn_mixed` puts there; no batch changes it.
-    x = layers.BatchNormalization(center=False, scale=False, trainable=False)(x)
+    x = layers.BatchNormalization(center=False, scale=False, epsilon=1e-9, trainable=False)(x)
     answers = []
     for _ in range(_MEMBERS):
         hidden = layers.Dense(256, activation="gelu")(layers.Dropout(0.4)(x))
@@ -114,15 +114,15 @@ def learn_mixed(
         keras.losses.CategoricalCrossentropy(label_smoothing=_SMOOTHING),
     )
     counts = np.bincount(labels, minlength=n_classes)
-    weights = (n / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
-    truth, random = np.eye(n_classes)[labels], np.random.default_rng(seed)
+    shares = np.eye(n_classes)[labels] / np.maximum(counts, 1) * n / np.count_nonzero(counts)
+    random = np.random.default_rng(seed)
     for _ in range(_EPOCHS):
         order, share = random.permutation(n), random.beta(_MIXING, _MIXING, n).astype(np.float32)
-        *data, target, weight = (_mixed(x, order, share) for x in (*inputs, truth, weights))
-        given = data if data[1:] else data[0]
+        *data, mixed = (_mixed(x, order, share) for x in (*inputs, shares))
+        weight = mixed.sum(axis=1)
         members.fit(
-            given,
-            [target] * _MEMBERS,
+            data if data[1:] else data[0],
+            [mixed / weight[:, np.newaxis]] * _MEMBERS,
             sample_weight=[weight] * _MEMBERS,
             batch_size=_BATCH,
             shuffle=False,

@@ -86,6 +86,18 @@ def test_of_the_first_input_the_cut_alone_is_read(build):
         assert same == (place not in (1, 2))
 
 
+def test_the_small_network_does_not_mind_in_which_unit_a_number_comes():
+    random = np.random.default_rng(0)
+    x, labels = random.normal(size=(70, 3)).astype(np.float32), np.arange(70) % 7
+    answers = []
+    for unit in (1, 1e-3):
+        keras.utils.set_random_seed(0)
+        network = mlp((3,), 7)
+        learn_mixed(network, [x * np.float32([1, unit, 1])], labels, seed=0)
+        answers.append(np.asarray(network(x * np.float32([1, unit, 1]))))
+    assert answers[1] == pytest.approx(answers[0], abs=1e-3)
+
+
 @pytest.mark.parametrize("classes", [(2, 5), (0, 1, 6)])
 def test_an_emotion_without_a_training_clip_is_never_answered(classes):
     random = np.random.default_rng(0)
