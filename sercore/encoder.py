@@ -8,10 +8,12 @@ weights; the course does not change them.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import librosa
 import numpy as np
@@ -103,7 +105,7 @@ def load_arrays() -> dict[str, np.ndarray]:
     try:
         with np.load(file) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise EncoderError(
             f"the encoder's weights cannot be read ({error}); {again} anew"
         ) from None

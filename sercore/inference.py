@@ -13,37 +13,46 @@ import pandas as pd
 import soundfile
 
 from sercore.collection.encoder import have_encoder
+from sercore.encoder import load_arrays
 from sercore.features import KINDS, FeatureError, compute, load_clip
 from sercore.manifest import SILENCE_PEAK
 from sercore.modelfile import ModelFileError, TrainedModel, read_model
 from sercore.models import RECIPES
-from sercore.results import ALL, BY_SPEAKER, MODELS, read_results
+from sercore.results import BY_SPEAKER, MODELS, read_shown
 
 _BATCH = 32  # clips
 
 
 def load_pretrained(
-    name: str | Path | None = None, *, report: Callable[[str], object] = print
+    name: str | Path | None = None, *, report: Callable[[str], object] | None = print
 ) -> TrainedModel:
     """Load one of the models that come with the course, or one of your own.
 
     `name` is a model's name, such as `"cnn_mfcc"`, or the path of a file that `save_model` wrote.
     Without it, of the models that can run here the one is loaded that was best on new speakers, and
-    `report` is called with its name. Models that read the encoder need its weights. A name that
-    there is not, or a file that cannot be used, is a `ModelFileError`.
+    `report` is called with its name. A name that there is not, or a file that cannot be used, is a
+    `ModelFileError`; a model that reads the encoder, where its weights are not there, an
+    `EncoderError`.
     """
     if name is None:
         name = _best()
-        report(f"{name}: {RECIPES[name].title}, the best on new speakers that can run here")
+        if report:
+            report(f"{name}: {RECIPES[name].title}, the best on new speakers that can run here")
     path = Path(name)
     if path.suffix == ".keras":
-        return read_model(path)
+        return _checked(read_model(path))
     if str(name) not in (shipped := _shipped()):
         raise ModelFileError(
             f"unknown model {str(name)!r}, expected one of {', '.join(shipped) or 'none so far'}, "
             "or the path of a file that ends in .keras"
         )
-    return read_model(MODELS / f"{name}.keras")
+    return _checked(read_model(MODELS / f"{name}.keras"))
+
+
+def _checked(trained: TrainedModel) -> TrainedModel:
+    if "encoder" in trained.kinds and not have_encoder():
+        load_arrays()  # says what is wrong with the weights, and how to get them
+    return trained
 
 
 def _shipped() -> list[str]:
@@ -52,11 +61,9 @@ def _shipped() -> list[str]:
 
 def _best() -> str:
     """Return the shipped model with the best published UAR by speaker that can run here."""
-    runs = read_results(BY_SPEAKER)
-    runs = runs[(runs["fold"] == ALL) & runs["model"].isin(_shipped())]
-    if not have_encoder():
-        reads = [model for model in RECIPES if "encoder" in RECIPES[model].kinds]
-        runs = runs[~runs["model"].isin(reads)]
+    runs = read_shown(BY_SPEAKER)
+    can = [name for name in _shipped() if "encoder" not in RECIPES[name].kinds or have_encoder()]
+    runs = runs[runs["model"].isin(can)]
     if runs.empty:
         raise ModelFileError("no model that was tested on new speakers is in models/; name one")
     return str(runs.loc[runs["uar"].idxmax(), "model"])
@@ -106,21 +113,23 @@ def _features(source: str | Path | BinaryIO, trained: TrainedModel, name: str) -
 def predict(trained: TrainedModel, samples: np.ndarray, rate: int) -> pd.Series:
     """Return the probability of each emotion for sound in memory, the likeliest one first.
 
-    `samples` are numbers of shape (n,), or (n, channels), of any length, and `rate` is their rate
-    in Hz. Integers count as full scale at their type's largest value. What cannot be used is a
+    `samples` are floats of which 1 is full scale, or whole numbers of 16 or 32 bits, of shape (n,)
+    or (n, channels) and any length; `rate` is their rate in Hz. What cannot be used is a
     `FeatureError`, as for a file.
     """
     clip, file = np.asarray(samples), io.BytesIO()
-    if clip.dtype.kind == "i":
+    if clip.dtype in (np.int16, np.int32):
         clip = clip / -float(np.iinfo(clip.dtype).min)
-    if clip.dtype.kind == "f":
-        clip = clip.astype(np.float32)
     try:
-        soundfile.write(file, clip, rate, format="WAV", subtype="FLOAT")
-    except (TypeError, ValueError, IndexError, soundfile.SoundFileError) as error:
+        if clip.dtype.kind != "f" or rate != int(rate):
+            raise TypeError("other kinds of numbers are not read")
+        clip = clip.astype(np.float32)
+        soundfile.write(file, clip, int(rate), format="WAV", subtype="FLOAT")
+    except (TypeError, ValueError, IndexError, OverflowError, soundfile.SoundFileError) as error:
         raise FeatureError(
-            "sound is an array of numbers of shape (n,) or (n, channels), and a whole number of "
-            f"samples a second; this is of {clip.dtype} and shape {clip.shape}, at {rate} ({error})"
+            "sound is an array of floats, or of whole numbers of 16 or 32 bits, of shape (n,) or "
+            f"(n, channels), and a whole number of samples a second; this is of {clip.dtype} and "
+            f"shape {clip.shape}, at {rate} ({error})"
         ) from error
     file.seek(0)
     (shares,) = trained(*(array[np.newaxis] for array in _features(file, trained, "the sound")))

@@ -32,6 +32,9 @@ COST = FIGURES / "cost.csv"
 ALL = "all"
 """The fold, in a table of results, that stands for all folds together."""
 
+SHOWN = ("laptop", 0)
+"""Profile and seed of the runs by folds that tables and cards show, and whose heads are shipped."""
+
 MODELS = REPOSITORY / "models"
 """Folder of the trained models."""
 
@@ -96,6 +99,14 @@ def read_results(folder: Path = FIGURES) -> pd.DataFrame:
     """
     key, texts = ("profile", "model", "seed"), {"python": "str", "fold": "str"}
     return read_table(results_file(folder), columns=key, dtype=texts)
+
+
+def read_shown(folder: Path) -> pd.DataFrame:
+    """Read the rows of a table of folds that are shown: `ALL` folds of each model's `SHOWN` run."""
+    runs = read_results(folder)
+    profile, seed = SHOWN
+    kept = (runs["profile"] == profile) & (runs["seed"] == seed) & (runs["fold"] == ALL)
+    return runs[kept].reset_index(drop=True)
 
 
 def read_predictions(name: RunName, folder: Path = FIGURES) -> pd.DataFrame:

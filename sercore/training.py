@@ -140,7 +140,10 @@ def _fit(recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say
 
 
 def _learn(recipe: Recipe, model: keras.Model, folder: RunFolder, task: _Task, say: Say) -> Run:
-    """Train in one go. Validation clips choose nothing here, so they are learned from."""
+    """Train in one go. Validation clips choose nothing here, so they are learned from.
+
+    What the history says of them is therefore what it says of the training.
+    """
     labels, started = encode(task.clips["emotion"]), time.perf_counter()
     known = np.union1d(task.split.train, task.split.valid)
     given = as_inputs(task.features)

@@ -83,10 +83,14 @@ def test_weights_that_are_not_there_or_not_the_published_ones_are_named(tmp_path
     monkeypatch.setenv("SER_CACHE", str(tmp_path))
     with pytest.raises(EncoderError, match="not there; `python -m sercore collect encoder`"):
         encoder.load_encoder()
-    write_whole(encoder.encoder_file(), b"PK")
-    with pytest.raises(EncoderError, match="cannot be read"):
-        encoder.load_encoder()
-    np.savez(encoder.encoder_file(), a=np.zeros(3))
+    np.savez(encoder.encoder_file(), a=np.arange(99))
+    whole = encoder.encoder_file().read_bytes()
+    flipped = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
+    for damaged in (b"", b"PK", whole[:100], whole[:-9], flipped):
+        write_whole(encoder.encoder_file(), damaged)
+        with pytest.raises(EncoderError, match="cannot be read"):
+            encoder.load_encoder()
+    write_whole(encoder.encoder_file(), whole)
     with pytest.raises(EncoderError, match="not the published ones"):
         encoder.load_encoder()
 

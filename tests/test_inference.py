@@ -8,6 +8,7 @@ import soundfile
 from sercore import inference as i
 from sercore.collection.encoder import have_encoder
 from sercore.datasets import Standardizer, input_shape
+from sercore.encoder import EncoderError
 from sercore.features import KINDS, FeatureError, load_clip, mfcc
 from sercore.functionals import VOICE, functionals
 from sercore.modelfile import ModelFileError, read_model, save_model
@@ -116,7 +117,7 @@ def test_sound_in_memory_is_answered_like_a_file(tmp_path):
     expected = i.predict_files(model, path)[list(PROBABILITIES)].iloc[0].to_numpy()
     both = np.stack([whole, whole], axis=1)
     for given in (whole, whole / 2**15, both, (whole / 2**15).astype(np.float16)):
-        found = i.predict(model, given, 8_000)
+        found = i.predict(model, given, 8_000.0)
         assert list(found) == sorted(found, reverse=True)
         assert found[list(model.labels)].to_numpy() == pytest.approx(expected, abs=1e-3)
 
@@ -126,6 +127,9 @@ NO_SOUND = {
     "nothing": (None, 8_000, "shape"),
     "three axes": (np.zeros((2, 3, 4)), 8_000, "shape"),
     "channels first": (np.zeros((1, 8_000)), 8_000, "shape"),
+    "8 bits": (np.full(8_000, 130, np.uint8), 8_000, "16 or 32 bits"),
+    "64 bits": ([1, 2, 3] * 1_000, 8_000, "16 or 32 bits"),
+    "too high a rate": (np.ones(8_000), 2**31, "a whole number of samples"),
     "no rate": (np.ones(8_000), 0, "a whole number of samples"),
     "broken rate": (np.ones(8_000), 8_000.5, "a whole number of samples"),
     "no samples": (np.zeros(0), 8_000, "no sound to speak of"),
@@ -147,9 +151,8 @@ def shipped(tmp_path, monkeypatch):
     for name in ("crnn_mfcc", "functionals", "encoder"):
         save_model(untrained(name), tmp_path / f"{name}.keras")
     uars = {"cnn_mfcc": 0.9, "crnn_mfcc": 0.4, "functionals": 0.5, "encoder": 0.7}
-    rows = [{"model": name, "fold": "all", "uar": uar} for name, uar in uars.items()]
-    rows.append({"model": "crnn_mfcc", "fold": "1", "uar": 0.95})
-    monkeypatch.setattr(i, "read_results", lambda folder: pd.DataFrame(rows))
+    rows = [{"model": name, "uar": uar} for name, uar in uars.items()]
+    monkeypatch.setattr(i, "read_shown", lambda folder: pd.DataFrame(rows))
     return tmp_path
 
 
@@ -161,12 +164,20 @@ def test_without_a_name_the_best_that_can_run_is_loaded_and_named(shipped, monke
     assert len(said) == 1 and said[0].startswith(f"{best}:")
 
 
+def test_a_model_on_the_encoder_is_not_loaded_without_its_weights(shipped, monkeypatch, tmp_path):
+    monkeypatch.setenv("SER_CACHE", str(tmp_path))
+    monkeypatch.setattr(i, "have_encoder", lambda: False)
+    assert i.load_pretrained("functionals").name == "functionals"
+    with pytest.raises(EncoderError, match="collect encoder"):
+        i.load_pretrained("encoder")
+
+
 def test_without_a_name_and_without_a_model_it_says_so(shipped, monkeypatch):
     for file in shipped.glob("*.keras"):
         file.unlink()
     monkeypatch.setattr(i, "have_encoder", lambda: True)
     with pytest.raises(ModelFileError, match="no model that was tested"):
-        i.load_pretrained()
+        i.load_pretrained(report=None)
 
 
 def test_one_path_will_do(clips):

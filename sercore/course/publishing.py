@@ -111,7 +111,7 @@ def publish(
             else:
                 row = publish_run(run, name, audio=audio, n_clips=len(clips), protocol=protocol)
             report(f"{name}: accuracy {row['accuracy']:.1%}, published ({protocol.title})")
-        if protocol.heads and recipe.learn:
+        if protocol.heads and recipe.learn and (name.profile, name.seed) == results.SHOWN:
             everyone, nobody = np.arange(len(clips)), np.arange(0)
             split = Split(train=everyone, valid=nobody, test=everyone)
             run = train(recipe, clips, root, seed=name.seed, splitter=partial(_given, split))
@@ -195,17 +195,12 @@ def ship_head(run: Run, name: RunName, *, clips: pd.DataFrame, protocol: Protoco
 
 def card_of_head(name: RunName, clips: pd.DataFrame, figures: Path = BY_SPEAKER) -> str:
     """Return the card of a shipped head, from published tables and the speakers of `clips`."""
-
-    def row_of(folder: Path) -> pd.DataFrame:
-        runs = results.read_results(folder)
-        mine = (runs[["profile", "model", "seed"]] == pd.Series(vars(name))).all(axis=1)
-        return runs[mine & (runs["fold"] == results.ALL)]
-
     tested = results.read_predictions(name, figures)
     tested = tested.merge(
         clips[["path", "sex", "age"]], on="path", how="left", validate="one_to_one"
     )
-    return head_card(row_of(figures).iloc[0].to_dict(), tested, row_of(BY_CORPUS))
+    row, away = (results.read_shown(f).query("model == @name.model") for f in (figures, BY_CORPUS))
+    return head_card(row.iloc[0].to_dict(), tested, away)
 
 
 def _ship(run: Run, name: RunName, audio: AudioConfig, tables: str, folder: Path) -> None:
