@@ -199,7 +199,8 @@ def card_of_head(name: RunName, clips: pd.DataFrame, figures: Path = BY_SPEAKER)
     tested = tested.merge(
         clips[["path", "sex", "age"]], on="path", how="left", validate="one_to_one"
     )
-    row, away = (results.read_shown(f).query("model == @name.model") for f in (figures, BY_CORPUS))
+    shown = map(results.read_shown, (figures, BY_CORPUS))
+    row, away = (runs[runs["model"] == name.model] for runs in shown)
     return head_card(row.iloc[0].to_dict(), tested, away)
 
 
