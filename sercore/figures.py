@@ -288,8 +288,9 @@ def cost(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             title, (row["minutes"], middle), (7, 0), textcoords="offset points", va="center"
         )
     ax.set(xscale="log", xlabel="CPU minutes, features and training", ylabel="UAR in %")
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.margins(x=0.3)
+    ax.set_xticks(places := [1, 3, 10, 30, 100, 300], [str(place) for place in places])
+    ax.set_xlim(table["minutes"].min() / 2, 4 * table["minutes"].max())
+    ax.minorticks_off()
     return ax
 
 
