@@ -181,17 +181,6 @@ def runs_folder() -> Path:
     return cache_dir() / ("retraining" if retraining() else "runs")
 
 
-def figure_dpi() -> float:
-    """Return how many dots per inch a notebook's pictures have: `SER_DPI`, or 90."""
-    chosen = os.environ.get("SER_DPI") or "90"
-    try:
-        dpi = float(chosen)
-    except ValueError:
-        dpi = math.nan
-    _require(0 < dpi < math.inf, f"SER_DPI must be a positive number, not {chosen!r}")
-    return dpi
-
-
 class CacheError(SercoreError, RuntimeError):
     """A cache folder that cannot be used."""
 

@@ -15,7 +15,7 @@ STARTS = "PYTEST_XDIST_WORKER" not in os.environ
 if STARTS:
     os.environ["SER_CACHE"] = tempfile.mkdtemp(prefix="sercore-test-")
 os.environ |= {"SER_PROFILE": "demo", "TF_CPP_MIN_LOG_LEVEL": "2", "MPLBACKEND": "Agg"}
-for name in ("SER_DATA", "SER_DPI", "SER_RETRAIN"):
+for name in ("SER_DATA", "SER_RETRAIN"):
     os.environ.pop(name, None)
 CACHE = os.environ["SER_CACHE"]
 

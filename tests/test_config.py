@@ -85,17 +85,3 @@ def test_a_retraining_has_a_folder_of_its_own(monkeypatch, value, name):
     if value is not None:
         monkeypatch.setenv("SER_RETRAIN", value)
     assert c.runs_folder() == c.cache_dir() / name
-
-
-def test_dots_per_inch_follow_the_variable(monkeypatch):
-    monkeypatch.delenv("SER_DPI", raising=False)
-    assert c.figure_dpi() == 90
-    monkeypatch.setenv("SER_DPI", "72")
-    assert c.figure_dpi() == 72
-
-
-@pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
-def test_dots_per_inch_that_are_none_are_refused(monkeypatch, value):
-    monkeypatch.setenv("SER_DPI", value)
-    with pytest.raises(c.ConfigError, match="SER_DPI must be a positive number"):
-        c.figure_dpi()

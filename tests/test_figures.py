@@ -110,13 +110,12 @@ def test_comparison_draws_each_model_and_the_reference_where_there_is_one():
     assert np.isnan(diamonds.get_xdata()).tolist() == [False, True]
 
 
-def test_functions_draw_on_the_axes_they_are_given_in_the_courses_style(monkeypatch):
-    monkeypatch.setenv("SER_DPI", "72")
+def test_functions_draw_on_the_axes_they_are_given_in_the_courses_style():
     figures.use_style()
     given = plt.subplots()[1]
     table = pd.DataFrame({"emotion": ["anger", "fear"], "pitch": [100.0, 200.0]})
     assert figures.by_emotion(table, "pitch", unit="Hz", ax=given) is given
-    assert given.get_xlabel() == "pitch in Hz" and given.figure.dpi == 72
+    assert given.get_xlabel() == "pitch in Hz" and given.figure.dpi == 80
 
 
 def test_the_pictures_of_results_show_every_model(tmp_path):

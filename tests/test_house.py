@@ -14,7 +14,7 @@ from sercore.config import REPOSITORY, SercoreError
 
 # A module imports only from those before it: data flows one way, and there are no circles.
 ARROWS = """
-    config store.files store.scan corpora functionals encoder heads collection.checksums
+    config sounds store.files store.scan corpora functionals encoder heads collection.checksums
     collection.encoder demo.plan demo.speak demo.render
     workspace manifest collection.download collection.check store.fast_mel store.arrays features
     splits models datasets results store.runs modelfile store.shipped training inference evaluation

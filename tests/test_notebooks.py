@@ -12,16 +12,16 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from sercore.course.notebooks import NOTEBOOKS, code_cells, stored_problems
+from sercore.course.notebooks import NOTEBOOKS, chapters_in, code_cells, stored_problems
+from sercore.sounds import OWN
 
-CHAPTERS = {
-    path.stem: nbformat.read(path, as_version=4) for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-}
+CHAPTERS = {path.stem: nbformat.read(path, as_version=4) for path in chapters_in(NOTEBOOKS)}
 
 # --- The skeleton of a chapter: each `..._problems` returns one line a problem --------------------
 
 LEARN = "In this chapter you will learn"
 LEARNED = "## What you have learned"
+BOX = "> **On demo speech**"
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -56,9 +56,18 @@ def opening_problems(notebook: NotebookNode) -> list[str]:
 
 
 def closing_problems(notebook: NotebookNode) -> list[str]:
+    """The end answers what the opening promised, a line each, and does not repeat its words."""
     opening, *_, closing = between_code(notebook)
     promised, kept = bullets_below(opening, LEARN), bullets_below(closing, LEARNED)
-    return [f"{LEARNED!r} at the end has {kept}, the opening has {promised}"] * (kept != promised)
+    problems = [f"{LEARNED!r} has {len(kept)} bullets, not 3"] * (len(kept) != 3)
+    return problems + [f"the end repeats {line!r}" for line in kept if line in promised]
+
+
+def box_problems(notebook: NotebookNode) -> list[str]:
+    """One box says what differs on demo speech; the text reads the results on the real clips."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    boxes = re.findall(rf"^{re.escape(BOX)}", "\n\n".join(texts), re.MULTILINE)
+    return [f"{len(boxes)} boxes begin with {BOX!r}"] * (len(boxes) != 1)
 
 
 def try_it_problems(notebook: NotebookNode) -> list[str]:
@@ -74,12 +83,19 @@ def try_it_problems(notebook: NotebookNode) -> list[str]:
     return [problem] * (len(inside) != 2 or inside != tagged)
 
 
+TEST_CODE = re.compile(r"sys\.modules|get_config\(|^\s*assert ", re.MULTILINE)
+
+
 def code_problems(notebook: NotebookNode) -> list[str]:
-    """The code cells are few and short, markdown leads up to each, and `make test` compares one."""
+    """The code cells are short, markdown leads up to each, and `make test` compares one."""
     cells = code_cells(notebook)
     lengths = [len(cell.source.splitlines()) for cell in cells]
     problems = [f"code cell {i} has {n} lines" for i, n in enumerate(lengths, 1) if n > 15]
-    problems += [f"there are {len(cells)} code cells"] * (len(cells) > 25)
+    problems += [
+        f"code cell {i} is a test"
+        for i, cell in enumerate(cells, 1)
+        if TEST_CODE.search(cell.source)
+    ]
     problems += [
         f"no markdown directly before the code cell that begins {cell.source[:60]!r}"
         for before, cell in pairwise([None, *notebook.cells])
@@ -92,19 +108,20 @@ def code_problems(notebook: NotebookNode) -> list[str]:
 def link_problems(notebook: NotebookNode) -> list[str]:
     """A page of the course stands alone: links lead to chapters, within one, or to the web."""
     page = markdown2html_mistune("\n\n".join(between_code(notebook)))
-    chapters = "|".join(re.escape(path.name) for path in NOTEBOOKS.glob("*.ipynb"))
+    chapters = "|".join(re.escape(path.name) for path in chapters_in(NOTEBOOKS))
     leads = re.compile(rf"https?://|#|({chapters})(#|$)")
     links = re.findall(r"<a\s[^>]*href=[\"']([^\"']*)", page)
     return [f"a page of the course has no {link}" for link in links if not leads.match(link)]
 
 
 CHECKS = {"opening": opening_problems, "closing": closing_problems, "try_it": try_it_problems}
-CHECKS |= {"code": code_problems, "link": link_problems}
+CHECKS |= {"box": box_problems, "code": code_problems, "link": link_problems}
 CHECKS |= {"stored": partial(stored_problems, data=Path("my speech"))}
 
 
 def test_every_chapter_has_a_number_of_its_own():
-    assert [name.split("_")[0] for name in CHAPTERS] == [f"{n:02}" for n in (*range(1, 10), 11)]
+    numbers = [name.removeprefix("appendix_").split("_")[0] for name in CHAPTERS]
+    assert numbers == [*(f"{n:02}" for n in (*range(1, 10), 11)), "a", "b", "c"]
 
 
 @pytest.mark.parametrize("subject", CHECKS)
@@ -207,13 +224,15 @@ def code(source: str, n: int, *tags: str, outputs=()):
     return new_code_cell(source, execution_count=n, metadata={"tags": [*tags]}, outputs=[*outputs])
 
 
-def data(kind: str, value: str):
-    return new_output("display_data", data={kind: value})
+def data(kind: str, value: str, **about):
+    return new_output("display_data", data={kind: value}, metadata=about)
 
 
-def png(width: int):
-    """A PNG file up to its width."""
-    return data("image/png", base64.b64encode(bytes(16) + width.to_bytes(4)).decode())
+def png(width: int, **about):
+    """A PNG file up to its width, with an alternative text."""
+    about = {"alt": "A curve that rises from left to right."} | about
+    file = base64.b64encode(bytes(16) + width.to_bytes(4)).decode()
+    return data("image/png", file, **{"image/png": about})
 
 
 def problems(subject: str, change) -> list[str]:
@@ -222,9 +241,9 @@ def problems(subject: str, change) -> list[str]:
     cells = [
         f"# Title\n\n{learn}**You need:** one minute.\n\n- after",
         code("1 + 1", 1, "nbval-check-output"),
-        "A picture of 10 inches.",
+        "A picture of 9 inches.\n\n> **On demo speech** it is smaller.",
         code("draw()", 2, outputs=[png(720)]),
-        f"## What you have learned\n\n{BULLETS}",
+        f"## What you have learned\n\n{BULLETS.replace('what', 'that')}",
         "## Try it\n\nChange the 2.",
         code("2", 3, "try-it"),
         "Change the 3.",
@@ -249,6 +268,7 @@ def reads(place: int, old: str, new: str):
 
 TF_LOG = "ok\n2025-01-02 03:04:05.678901: I tensorflow/core/platform/cpu_feature_guard.cc:210] A\n"
 ABSL_LOG = "E0000 00:00:1736900000.123456   12345 cuda_dnn.cc:8310] Unable to register\n"
+OWN_SOUND = data("text/html", "<audio controls></audio>", **OWN)
 BAD = [
     ("audio", shows(data("text/html", "<audio controls></audio>"))),
     ("audio", shows(data("text/html", '<a href="data:audio/wav;base64,AA">'))),
@@ -261,6 +281,9 @@ BAD = [
     ("log line", says(ABSL_LOG)),
     ("standard error", says("FutureWarning: soon\n", "stderr")),
     ("picture", shows(png(721))),
+    ("picture", shows(png(1440, width=721))),
+    ("picture without alternative text", shows(png(720, alt=""))),
+    ("sounds", lambda cells: cells[1].update(outputs=[OWN_SOUND] * 9)),
     ("picture", shows(data("image/jpeg", "AAAA"))),
     ("counts", lambda cells: cells[3].update(execution_count=9)),
     ("the error", shows(new_output("error", ename="E", evalue="", traceback=[]))),
@@ -268,14 +291,17 @@ BAD = [
     ("opening", reads(0, "# Title", "Title")),
     ("opening", reads(0, "- what a DCT keeps\n", "")),
     ("opening", reads(0, "**You need:**", "You need")),
-    ("closing", reads(4, "a DCT keeps", "a DCT loses")),
+    ("closing", reads(4, "that a DCT keeps", "what a DCT keeps")),
+    ("closing", reads(4, "- that a DCT keeps\n", "")),
+    ("box", reads(2, "> **On", "**On")),
+    ("box", reads(4, "##", "> **On demo speech** again.\n\n##")),
     ("closing", lambda cells: cells[6].metadata.clear()),
     ("try_it", lambda cells: cells.pop(8)),
     ("try_it", lambda cells: cells[8].metadata.clear()),
     ("try_it", lambda cells: cells[3].metadata.update(tags=["try-it"])),
     ("try_it", reads(5, "## Try it", "## More")),
     ("code", reads(1, "1 + 1", "x = 1\n" * 16)),
-    ("code", lambda cells: [cells.extend([new_markdown_cell(), code("", 0)]) for _ in range(22)]),
+    ("code", reads(1, "1 + 1", "x = 1\nassert x")),
     ("code", lambda cells: cells.pop(2)),
     ("code", lambda cells: cells[1].metadata.clear()),
     ("link", reads(2, "A", "[A](../b.md 'b')")),
@@ -288,6 +314,8 @@ GOOD = [
     ("stored", says("see https://example.org/home/page and ~/data")),
     ("stored", says("", "stderr")),
     ("stored", says("x" * 990_000)),
+    ("stored", shows(png(1440, width=720))),
+    ("stored", lambda cells: cells[1].update(outputs=[OWN_SOUND] * 8)),
     ("link", reads(2, "A", "[A](#a) [A](01_collection.ipynb#a) <https://a.org> `d[i](x)`")),
 ]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbformat.v4.rwbase import rejoin_lines
+from PIL import Image
 from tornado.web import HTTPError
 
 from sercore.config import REPOSITORY, SercoreError, cache_dir
+from sercore.sounds import OWN
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 PLAYER_NOTE = "(a player is here when you run this cell)"
-STORE_DPI = 72
-MAX_WIDTH = 10 * STORE_DPI
+MAX_WIDTH = 720
+"""Widest picture of a chapter, in a page's pixels; a sharp one has twice as many of its own."""
 MAX_BYTES = 1_000_000
+MAX_SOUNDS = 8
+"""Most sounds of the course's own in one chapter."""
 
 # The two forms of TensorFlow's own log lines, and two lines of it that have neither form.
 _LOG_LINE = re.compile(
@@ -42,11 +47,12 @@ class CourseError(SercoreError, RuntimeError):
 
 
 def chapters_in(folder: Path) -> list[Path]:
-    """Return the chapters of a folder in their order; a `CourseError` if there is none.
+    """Return the chapters of a folder in their order, then the appendices.
 
     A chapter's name begins with its number, so a student's `Untitled.ipynb` is no chapter.
+    `CourseError` if there is none.
     """
-    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted([*folder.glob("[0-9][0-9]_*.ipynb"), *folder.glob("appendix_[a-z]_*.ipynb")])
     if not paths:
         raise CourseError(f"there are no notebooks in {folder}: run this in a clone of the course")
     return paths
@@ -90,19 +96,39 @@ def holds_sound(output: NotebookNode) -> bool:
     return marks or any(kind.startswith("audio/") for kind in kinds)
 
 
-def remove_sound(notebook: NotebookNode) -> None:
-    """Put a note in the place of each player; remove the state of widgets, which may hold sound."""
+def is_own(output: NotebookNode) -> bool:
+    """Return whether an output says that its sound is the course's own: a tone, or demo speech."""
+    return output.get("metadata", {}).get("sercore") == OWN["sercore"]
+
+
+def remove_sound(notebook: NotebookNode, *, keep: Callable[[NotebookNode], bool]) -> None:
+    """Put a note that names it in the place of each player but those to keep.
+
+    The state of widgets is removed, because it may hold sound.
+    """
     for cell in code_cells(notebook):
         for place, output in enumerate(cell.get("outputs", [])):
-            if holds_sound(output):
-                cell.outputs[place] = new_output("display_data", {"text/plain": PLAYER_NOTE})
+            if holds_sound(output) and not keep(output):
+                said = "".join(output.get("data", {}).get("text/plain", ""))
+                name = re.fullmatch(r"\(a player: (.{1,200})\)", said)
+                note = f"{PLAYER_NOTE[:-1]}: {name[1]})" if name else PLAYER_NOTE
+                cell.outputs[place] = new_output("display_data", {"text/plain": note})
     notebook.metadata.pop("widgets", None)
+
+
+def _sounds_in(path: Path) -> set[str]:
+    """Return the texts of the outputs with sound in a notebook's file; none if there is no file."""
+    if not path.exists():
+        return set()
+    cells = code_cells(nbformat.read(path, as_version=4))
+    return {output_text(output) for c in cells for output in c.outputs if holds_sound(output)}
 
 
 def keep_sound_out(*, model: dict[str, Any], path: str, contents_manager: Any) -> None:
     """Remove sound from a notebook that Jupyter is about to save in `notebooks/`.
 
     JupyterLab saves every two minutes by itself, and the next commit would publish the voices.
+    What a chapter was published with stays: the sounds that its file already holds, byte by byte.
     Notebooks in other folders keep their players. `path` is relative to the manager's `root_dir`.
     """
     file = Path(contents_manager.root_dir, path.strip("/")).resolve()
@@ -110,7 +136,8 @@ def keep_sound_out(*, model: dict[str, Any], path: str, contents_manager: Any) -
         try:
             # A browser may send a text as a list of its lines.
             model["content"] = rejoin_lines(nbformat.from_dict(model["content"]))
-            remove_sound(model["content"])
+            published = _sounds_in(file)
+            remove_sound(model["content"], keep=lambda output: output_text(output) in published)
         except Exception as error:  # Jupyter would only log any other, and save the sound
             raise HTTPError(500, f"sound cannot be taken out of {path}: {error}") from error
 
@@ -118,22 +145,45 @@ def keep_sound_out(*, model: dict[str, Any], path: str, contents_manager: Any) -
 # --- what may be stored ---------------------------------------------------------------------------
 
 
+def describe_pictures(cell: NotebookNode) -> None:
+    """Give the pictures that a cell shows their alternative texts, which it has as metadata."""
+    pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+    for picture, text in zip(pictures, cell.metadata.get("alt", []), strict=False):
+        picture.metadata = picture.get("metadata", nbformat.NotebookNode())
+        about = picture.metadata.setdefault("image/png", nbformat.NotebookNode())
+        about["alt"] = text
+
+
 def clean_for_storing(notebook: NotebookNode) -> None:
-    """Remove sound and what differs from machine to machine, in place."""
-    remove_sound(notebook)
+    """Remove voices and what differs from machine to machine, and make pictures small, in place."""
+    remove_sound(notebook, keep=is_own)
     for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = smaller(output.data["image/png"])
         cell.metadata.pop("execution", None)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     notebook.metadata = nbformat.from_dict(metadata)
 
 
+def smaller(png: str) -> str:
+    """Return a picture with 256 colours, which eyes do not tell from all; base64 in and out."""
+    picture, file = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+    # On white, because the palette would spend its colours on what is transparent.
+    white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+    few = white.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
     """Return one line for each reason not to store a notebook, for `store` and the tests.
 
     Its cells must have been run once each and in order, and its file be under 1 MB. Its outputs
-    must not hold sound, errors, log lines, wide pictures, or the names of folders of this machine,
-    of which `data` is one.
+    must not hold voices, more than a few sounds of the course's own, errors, log lines, wide
+    pictures or some without alternative text, or the names of folders of this machine, of which
+    `data` is one.
     """
     folders = [Path.home(), REPOSITORY, Path(sys.prefix), Path(tempfile.gettempdir()), cache_dir()]
     # A container's home folder may be /, which is a part of every URL.
@@ -146,6 +196,9 @@ def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
         for output in cell.outputs
         for problem in _output_problems(output, private_path)
     ]
+    own = sum(holds_sound(output) and is_own(output) for c in cells for output in c.outputs)
+    if own > MAX_SOUNDS:
+        problems.append(f"there are {own} sounds, not {MAX_SOUNDS} at most")
     counts = [cell.execution_count for cell in cells]
     if counts != list(range(1, len(counts) + 1)):
         problems.append(f"the execution counts are {counts}, not 1 to {len(counts)}")
@@ -156,7 +209,7 @@ def stored_problems(notebook: NotebookNode, *, data: Path) -> list[str]:
 
 def _output_problems(output: NotebookNode, private_path: re.Pattern[str]) -> Iterator[str]:
     """Say what must not be stored of an output: each kind of text once, by its first line."""
-    if holds_sound(output):
+    if holds_sound(output) and not is_own(output):
         yield "audio"  # the corpora's licences do not let us pass clips on
     lines = output_text(output).splitlines()
     if named := [line for line in lines if private_path.search(line)]:
@@ -167,9 +220,13 @@ def _output_problems(output: NotebookNode, private_path: re.Pattern[str]) -> Ite
         yield f"text on standard error, {output.text.strip()[:120]!r}"
     for kind, value in output.get("data", {}).items():
         if kind == "image/png":
+            about = output.get("metadata", {}).get("image/png", {})
             # In a PNG file, bytes 16 to 19 are the width, the most significant byte first.
-            if (width := int.from_bytes(base64.b64decode(value)[16:20], "big")) > MAX_WIDTH:
+            width = int.from_bytes(base64.b64decode(value)[16:20], "big")
+            if (width := about.get("width", width)) > MAX_WIDTH:
                 yield f"a picture {width} pixels wide, more than {MAX_WIDTH}"
+            if len(about.get("alt", "")) < 30:
+                yield "a picture without alternative text: the cell's metadata `alt` lists one each"
         elif kind.startswith("image/"):
             yield f"a picture of type {kind}; only PNG is stored"
     if output.output_type == "error":

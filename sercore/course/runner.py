@@ -28,10 +28,10 @@ from nbformat import NotebookNode
 from sercore.config import REPOSITORY, cache_dir
 from sercore.course.notebooks import (
     NOTEBOOKS,
-    STORE_DPI,
     CourseError,
     chapters_in,
     clean_for_storing,
+    describe_pictures,
     read_chapter,
     stored_problems,
     text_of,
@@ -41,7 +41,6 @@ from sercore.store.files import write_whole
 from sercore.workspace import Workspace
 
 BUILD = REPOSITORY / "build" / "course"
-COURSE_DPI = 100
 Clock = Callable[[], float]
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -60,7 +59,7 @@ def run_course(workspace: Workspace, notebooks: Path = NOTEBOOKS, *, build: Path
     with alone:
         with _writing(build):
             clear(build)
-        for run in run_notebooks(paths, workspace=workspace, dpi=COURSE_DPI):
+        for run in run_notebooks(paths, workspace=workspace):
             runs.append(run)
             with _writing(build):
                 write_pages(runs, build, chapters=paths, workspace=workspace)
@@ -79,7 +78,7 @@ def store_outputs(workspace: Workspace, notebooks: Path = NOTEBOOKS) -> list[Pat
     if workspace.synthetic:
         raise CourseError(f"{workspace.root} is synthetic: only results on real speech are stored")
     ran, problems = [], []
-    for run in run_notebooks(chapters_in(notebooks), workspace=workspace, dpi=STORE_DPI):
+    for run in run_notebooks(chapters_in(notebooks), workspace=workspace):
         if run.failure:
             raise CourseError(run.failure.message)
         clean_for_storing(run.notebook)
@@ -145,7 +144,7 @@ class Progress:
         self.shown = self.clock()
 
 
-def run_notebooks(paths: list[Path], *, workspace: Workspace, dpi: int) -> Iterator[ChapterRun]:
+def run_notebooks(paths: list[Path], *, workspace: Workspace) -> Iterator[ChapterRun]:
     """Run notebooks one after the other, each in a new kernel, and show the progress.
 
     A run is yielded when its chapter has ended; only the last one can have a failure.
@@ -154,7 +153,6 @@ def run_notebooks(paths: list[Path], *, workspace: Workspace, dpi: int) -> Itera
         "SER_DATA": str(workspace.root),
         "SER_CACHE": str(cache_dir()),
         "SER_PROFILE": workspace.profile.name,
-        "SER_DPI": str(dpi),
     }
     # A backend that was chosen for scripts would leave the chapters without pictures.
     environment.pop("MPLBACKEND", None)
@@ -215,6 +213,7 @@ def _execute(
             # Not client.execute(), which takes Ctrl-C for the death of the kernel.
             try:
                 client.execute_cell(cell, place, execution_count=number)
+                describe_pictures(cell)
             except (CellExecutionError, DeadKernelError) as error:
                 head = f"{path.name}, cell {number} of {len(cells)} failed:"
                 source = textwrap.indent(cell.source, "    ")

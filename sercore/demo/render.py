@@ -82,6 +82,22 @@ def _at_level(samples: np.ndarray, db: float) -> np.ndarray:
     return samples * (10 ** (db / 20) / np.sqrt(np.mean(samples**2)))
 
 
+def example(emotion: str) -> tuple[np.ndarray, int]:
+    """Say one sentence in an emotion, always by the same voice: demo speech for a player.
+
+    Returns float32 of shape (n_samples,) and the sample rate, 16,000 Hz. `DemoError` for an
+    emotion that the demo does not have.
+    """
+    first, rate = "ravdess/Actor_01/03-01-", 16_000
+    clips = {clip.emotion: clip for clip in reversed(planned.plan()) if clip.path.startswith(first)}
+    if emotion not in clips:
+        raise DemoError(f"no demo speech for {emotion!r}; there is {', '.join(sorted(clips))}")
+    clip = clips[emotion]
+    prosody = planned.draw_prosody(clip)
+    recording = render(clip, *speak_all([planned.utterance(clip, prosody)]), prosody=prosody)
+    return soxr.resample(recording.astype(np.float32) / 32768, native_rate(clip), rate), rate
+
+
 def make_demo_corpora(
     root: str | os.PathLike[str], *, seed: int = 0, clips: Sequence[Clip] | None = None
 ) -> Path:
