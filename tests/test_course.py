@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from base64 import b64decode
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from jupyter_server.services.contents.filemanager import FileContentsManager
 from jupyterlab.labapp import LabApp
 from jupyterlab_server.settings_utils import get_settings
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from traitlets.config import PyFileConfigLoader
 
 from sercore import __main__ as command_line
@@ -24,17 +26,24 @@ from sercore.course import lab, runner
 from sercore.course.notebooks import PLAYER_NOTE, CourseError
 from sercore.course.pages import ChapterRun, scores_text, write_index
 from sercore.course.runner import Progress, run_course, run_notebooks, store_outputs
+from sercore.sounds import OWN
 from sercore.store import runs
 from sercore.workspace import SYNTHETIC_NOTE, Workspace
 
-PNG = "iVBORw0KGgo="
 SHOW = f"""import os, sys
+import numpy as np
 from IPython.display import HTML, display
-print(os.path.basename(os.environ["SER_DATA"]), os.environ["SER_PROFILE"], os.environ["SER_DPI"])
+import matplotlib.pyplot as plt
+from sercore.sounds import Player
+print(os.path.basename(os.environ["SER_DATA"]), os.environ["SER_PROFILE"])
 print(sys.executable == {sys.executable!r}, "inline" in os.environ["MPLBACKEND"])
-display({{"image/png": "{PNG}"}}, raw=True)
+plt.subplots(figsize=(2, 1), dpi=80)
+plt.show()
 display(HTML("<audio controls></audio>"))
-print("after the player")"""
+display(Player(np.ones(9), 8000, name="A <clip>"))
+display(Player(np.ones(9), 8000, name="a click", own=True))
+print("after the players")"""
+ALT = "An empty picture that shows nothing at all."
 SCORES = """import pandas as pd
 print("nothing about people")
 pd.DataFrame({"accuracy": [0.712]}, index=["CNN <mel>"])"""
@@ -46,8 +55,8 @@ def write_notebook(folder: Path, name: str, *sources: str, title: str = "A chapt
     cells = [new_markdown_cell(f"# {title}")]
     for source in sources:
         left = {"execution_count": 9, "outputs": [new_output("stream", text="shown")]}
-        tags = ["scores"] * (source == SCORES)
-        cells.append(new_code_cell(source, metadata={"tags": tags}, **left))
+        about = {"tags": ["scores"] * (source == SCORES), "alt": [ALT] * (source == SHOW)}
+        cells.append(new_code_cell(source, metadata=about, **left))
     notebook = new_notebook(cells=cells, metadata={"widgets": {"state": "a sound"}})
     nbformat.write(notebook, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"
@@ -97,7 +106,7 @@ def run(tmp_path_factory):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("01_show", "speech demo 100"),  # what the kernels are told
+        ("01_show", "speech demo"),  # what the kernels are told
         ("01_show", "True True"),  # this interpreter, and pictures in the notebook
         ("01_show", "<audio controls"),
         ("01_show", 'src="data:image/png;base64,cG5n"'),
@@ -182,7 +191,7 @@ def test_what_native_code_logs_stays_out_of_the_notebooks(tmp_path, monkeypatch)
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     source = "import os, sys, time\nos.write(2, b'native')\nprint('said', file=sys.stderr)"
     path = write_notebook(tmp_path, "01_log", f"{source}\ntime.sleep(1)")
-    (ran,) = run_notebooks([path], workspace=workspace(tmp_path), dpi=72)
+    (ran,) = run_notebooks([path], workspace=workspace(tmp_path))
     assert ran.notebook.cells[1].outputs == [new_output("stream", name="stderr", text="said\n")]
 
 
@@ -202,7 +211,7 @@ def test_terminal_has_one_line_with_the_last_print(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     long = "print('hidden\\rshown \\x1b[31m' + 100 * 'x', flush=True)"
     path = write_notebook(tmp_path, "05_cnn", f"print('epoch 1', flush=True)\n{long}")
-    list(run_notebooks([path], workspace=workspace(tmp_path), dpi=72))
+    list(run_notebooks([path], workspace=workspace(tmp_path)))
     before, *shown, last = capsys.readouterr().out.split("\r")
     assert before == ""
     assert {len(line) for line in shown} == {60}  # so that each covers the one before
@@ -231,7 +240,7 @@ def test_a_log_has_a_line_of_a_long_cell_now_and_then(capsys):
 
 def test_index_of_a_long_chapter_without_scores(tmp_path):
     text = new_output("stream", text="0.712")
-    picture = new_output("display_data", {"image/png": PNG})
+    picture = new_output("display_data", {"image/png": "iVBORw0KGgo="})
     tagged = [("scores", []), ("other", [text]), ("scores", [picture])]
     cells = [new_code_cell(outputs=outputs, metadata={"tags": [tag]}) for tag, outputs in tagged]
     notebook, path = new_notebook(cells=cells), tmp_path / "08_evaluation.ipynb"
@@ -242,18 +251,22 @@ def test_index_of_a_long_chapter_without_scores(tmp_path):
     assert "1 min 15 s" in index
 
 
-def test_store_keeps_outputs_in_their_order_without_players(tmp_path):
+def test_store_keeps_outputs_in_their_order_without_voices(tmp_path):
     path = write_notebook(tmp_path, "01_show", SHOW, "1 + 1")
     ids = [cell.id for cell in nbformat.read(path, as_version=4).cells]
     store_outputs(workspace(tmp_path / "speech", synthetic=False), tmp_path)
     stored = nbformat.read(path, as_version=4)
     assert [cell.id for cell in stored.cells] == ids
     assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2]
-    text, picture, player, after = stored.cells[1].outputs
-    assert text.text == "speech demo 72\nTrue True\n"
-    assert picture.data["image/png"].strip() == PNG
+    text, picture, player, clip, own, after = stored.cells[1].outputs
+    assert text.text == "speech demo\nTrue True\n"
+    about = picture.metadata["image/png"]
+    width = Image.open(io.BytesIO(b64decode(picture.data["image/png"]))).width
+    assert (about["alt"], width) == (ALT, 2 * about["width"])
     assert player.data == {"text/plain": PLAYER_NOTE}
-    assert after.text == "after the player\n"
+    assert clip.data == {"text/plain": PLAYER_NOTE.replace(")", ": A <clip>)")}
+    assert "<audio" in own.data["text/html"]
+    assert after.text == "after the players\n"
     assert "execution" not in stored.cells[1].metadata
     assert [p.name for p in tmp_path.iterdir()] == ["01_show.ipynb"]
 
@@ -387,7 +400,9 @@ def test_a_copy_without_changes_of_the_students_is_replaced(course, harmless):
 
 MAYBE_MINE = {
     "edited": edit,
-    "picture": student(lambda n: n.cells[0].update(attachments={"a": {"image/png": PNG}})),
+    "picture": student(
+        lambda n: n.cells[0].update(attachments={"a": {"image/png": "iVBORw0KGgo="}})
+    ),
     "more": student(lambda n: n.cells.append(new_markdown_cell("mine"))),
     "less": student(lambda n: n.cells.pop()),
     "broken": lambda file: file.write_text("[]"),
@@ -448,12 +463,30 @@ def test_jupyter_saves_no_voices_in_the_courses_chapters(course, monkeypatch, fo
     manager = FileContentsManager(root_dir=str(course), config=config)
     sent = nbformat.read(course / "notebooks" / "Untitled.ipynb", as_version=4)
     player = {"text/html": ["<audio\n", "controls></audio>"], "text/plain": ["a player"]}
-    sent.cells[1].outputs.append(new_output("display_data", player))
+    sent.cells[1].outputs.append(new_output("display_data", player, metadata=OWN))
     manager.save({"type": "notebook", "content": dict(sent)}, f"{folder}/sent.ipynb")
     saved = (course / folder / "sent.ipynb").read_text()
     assert "shown" in saved
     found = [PLAYER_NOTE in saved, "<audio" in saved, "a sound" in saved]
     assert found == ([True, False, False] if folder == "notebooks" else [False, True, True])
+
+
+def test_jupyter_keeps_the_sounds_that_a_chapter_was_published_with(course, monkeypatch):
+    monkeypatch.setattr("sercore.course.notebooks.NOTEBOOKS", course / "notebooks")
+    config = PyFileConfigLoader("jupyter_server_config.py", path=str(SETTINGS)).load_config()
+    manager = FileContentsManager(root_dir=str(course), config=config)
+    path = course / "notebooks" / "01_a.ipynb"
+    published, voice = (
+        "<audio src='data:audio/flac;base64,AA'>",
+        "<audio src='data:audio/flac;base64,BB'>",
+    )
+    chapter = nbformat.read(path, as_version=4)
+    chapter.cells[1].outputs = [new_output("display_data", {"text/html": published})]
+    nbformat.write(chapter, path)
+    chapter.cells[1].outputs.append(new_output("display_data", {"text/html": voice}))
+    manager.save({"type": "notebook", "content": dict(chapter)}, "notebooks/01_a.ipynb")
+    saved = path.read_text()
+    assert (published in saved, voice in saved) == (True, False)
 
 
 def test_jupyterlab_knows_the_setting_that_switches_its_news_off(tmp_path):

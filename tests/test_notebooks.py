@@ -228,10 +228,10 @@ def data(kind: str, value: str, **about):
     return new_output("display_data", data={kind: value}, metadata=about)
 
 
-def png(width: int, **about):
+def png(pixels: int, **about):
     """A PNG file up to its width, with an alternative text."""
     about = {"alt": "A curve that rises from left to right."} | about
-    file = base64.b64encode(bytes(16) + width.to_bytes(4)).decode()
+    file = base64.b64encode(bytes(16) + pixels.to_bytes(4)).decode()
     return data("image/png", file, **{"image/png": about})
 
 
