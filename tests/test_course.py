@@ -109,6 +109,7 @@ def run(tmp_path_factory):
         ("01_show", "speech demo"),  # what the kernels are told
         ("01_show", "True True"),  # this interpreter, and pictures in the notebook
         ("01_show", "<audio controls"),
+        ("01_show", f'alt="{ALT}"'),
         ("01_show", 'src="data:image/png;base64,cG5n"'),
         ("01_show", 'href="04_later.html#a"'),
         ("02_scores", 'href="01_show.html"'),
