@@ -15,7 +15,7 @@ from sercore.manifest import article_view, build_manifest
 from tests.speech import TINY, tiny_corpus, tone, write_clip
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
-CHAPTER = Path(__file__).parents[1] / "notebooks" / "04_preprocessing.ipynb"
+APPENDIX = Path(__file__).parents[1] / "notebooks" / "appendix_c_more_machines.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_what_a_worker_finds_wrong_is_said_here(client, root):
         extract(clips, root, config=TINY, kind="mel", report=None)
 
 
-def test_chapter_4_runs_as_printed(client, root):
-    cells = nbformat.read(CHAPTER, 4).cells
+def test_appendix_c_runs_as_printed(client, root):
+    cells = nbformat.read(APPENDIX, 4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     (snippet,) = re.findall(r"```python\n(.+?)```", text, re.DOTALL)
     assert snippet.count("scheduler:8786") == 1

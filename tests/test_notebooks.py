@@ -159,8 +159,14 @@ CLAIMS = {
     "librosa-defaults": lambda t: row(t, "defaults") == [128, 512] and row(t, "hop 512")[-1] == 345,
     # with the article's reference, a clip that fills the 4 s does not show the gain
     "ref-min": lambda t: column(t, "reference", -1) == [-40, 0, -40, -40],
+    # its trap catches few of the clips that it could catch
+    "ref-min-concerns": lambda t: 0 < row(t, "are shifted")[0] < row(t, "have no frame")[0],
     "empty-bands": lambda t: row(t, "CREMA-D")[0] > 128 / 5 > row(t, "TESS")[0] > 0,
     "mfcc-invertible": lambda t: PICTURE in t,  # its titles say how far off each is
+    # pitch moves 13 coefficients less than mel bands, and still moves them; all of them no less
+    "mfcc-not-invariant": lambda t: (
+        0.1 < row(t, "pitch")[1] < row(t, "pitch")[2] == row(t, "pitch")[3]
+    ),
     "memory": lambda t: row(t, "copies in tensors")[0] > 3.9 * row(t, "one copy")[0],
     "speaker-overlap": lambda t: row(t, "share speaker with")[0] > 90 and "SplitError" in t,
     "one-shift-one-scale": lambda t: len({*column(t, "C", 3)}) == 1 < len({*column(t, "C", 1)}),
