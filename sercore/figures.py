@@ -85,21 +85,25 @@ def spectrogram(
     unit: str = "dB",
     title: str = "",
     limits: tuple[float, float] | None = None,
+    bar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a mel spectrogram or MFCCs, shape (rows, frames), against time (chapters 3 and 4).
 
     `rows` says what a row is: "mel", a band, labelled in Hz, or "coefficient". The rate and the hop
     of `config` give the time axis. `unit` stands at the colour bar. `limits` are the values of the
-    darkest and the brightest colour; with the same limits, pictures can be compared.
+    darkest and the brightest colour; with the same limits, pictures can be compared, and need no
+    colour `bar` each.
     """
     ax = _axes(ax)
     low, high = limits or (None, None)
     options: dict[str, Any] = {"sr": config.sample_rate, "hop_length": config.hop_length}
     options |= {"n_fft": config.n_fft, "x_axis": "time", "y_axis": "mel" if rows == "mel" else None}
-    options |= {"cmap": SPECTRAL_PALETTE, "vmin": low, "vmax": high, "ax": ax}
+    few = plt.get_cmap(SPECTRAL_PALETTE, 32)  # as many as eyes need; the file is smaller
+    options |= {"cmap": few, "vmin": low, "vmax": high, "ax": ax}
     image = librosa.display.specshow(np.asarray(values, dtype=np.float32), **options)
-    ax.figure.colorbar(image, ax=ax, label=unit)
+    if bar:
+        ax.figure.colorbar(image, ax=ax, label=unit)
     # librosa marks every half second, too close together for pictures side by side.
     ax.xaxis.set_major_locator(MultipleLocator(1))
     ax.set(xlabel="time in s", ylabel="frequency in Hz", title=title)

@@ -75,6 +75,12 @@ def test_spectrogram_names_its_axes(rows):
     assert np.allclose(ax.collections[0].get_array().reshape(values.shape), values)
 
 
+@pytest.mark.parametrize("bar", [True, False])
+def test_spectrograms_with_the_same_limits_need_no_bar_each(bar):
+    ax = figures.spectrogram(np.eye(16), config=TINY, limits=(-5, 5), bar=bar)
+    assert ax.collections[0].get_clim() == (-5, 5) and len(ax.figure.axes) == 1 + bar
+
+
 @pytest.mark.parametrize("valid", [{}, {"valid": "validation clips"}])
 def test_history_names_the_validation_set_and_marks_the_kept_epoch(valid):
     ax = figures.history(pd.DataFrame({"loss": [3, 2, 1], "val_loss": [3, 1, 2]}), **valid)
