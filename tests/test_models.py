@@ -39,6 +39,13 @@ def test_padding_decides_the_last_feature_map(padding, shape):
     assert model.get_layer("norm_4").output.shape[1:] == shape
 
 
+def test_the_two_cnns_differ_in_the_padding_of_their_convolutions_alone():
+    first, second = (RECIPES[name].build(SHAPES[0], 7).layers for name in ("cnn_mel", "cnn_mfcc"))
+    pairs = [(a.get_config(), b.get_config()) for a, b in zip(first, second, strict=True)]
+    differ = [(a["name"], key) for a, b in pairs for key in a | b if a.get(key) != b.get(key)]
+    assert differ == [(f"conv_{block}", "padding") for block in range(1, 5)]
+
+
 def test_recipes_are_the_articles():
     kinds = {name: RECIPES[name].kinds for name in PARAMETERS}
     assert kinds == {"cnn_mel": ("mel",), "cnn_mfcc": ("mfcc",), "crnn_mfcc": ("mfcc",)}
