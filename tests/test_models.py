@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import keras
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from keras import layers
 
 from sercore import figures
 from sercore.article import article_figures
+from sercore.config import REPOSITORY
 from sercore.evaluation import per_class, score_table
 from sercore.inference import predict_files
 from sercore.modelfile import read_model, save_model
@@ -51,6 +53,15 @@ def test_recipes_are_the_articles():
     assert kinds == {"cnn_mel": ("mel",), "cnn_mfcc": ("mfcc",), "crnn_mfcc": ("mfcc",)}
     paddings = [RECIPES[n].build(SHAPES[1], 7).get_layer("conv_1").padding for n in PARAMETERS]
     assert paddings == ["valid", "same", "same"]
+
+
+def test_chapter_5_builds_the_helpers_network():
+    chapter = nbformat.read(REPOSITORY / "notebooks" / "05_cnn_mel.ipynb", as_version=4)
+    (source,) = [c.source for c in chapter.cells if c.source.startswith("def build(")]
+    names = {"keras": keras, "layers": layers}
+    exec(source.partition("\n\n\n")[0], names)
+    helper = RECIPES["cnn_mel"].build(SHAPES[0], 7)
+    assert graph(names["build"](SHAPES[0], 7)) == graph(helper)
 
 
 @pytest.mark.parametrize("name", ARTICLE_MODELS)
