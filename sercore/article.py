@@ -1,4 +1,4 @@
-"""What the article reports: its confusion matrices, figures, split and curves (chapters 5 and 8).
+"""What the article reports: its confusion matrices, figures, split and curves (chapter 8, appendix A).
 
 A. Ragab: A Complete Guide to Speech Emotion Recognition in Tensorflow Using CNNs and CRNNs (2023).
 Its test clips also chose the epoch.
@@ -66,7 +66,7 @@ def article_figures() -> pd.DataFrame:
 
 
 def article_split(clips: pd.DataFrame) -> Split:
-    """Rebuild the very split that the article's figures come from (chapter 8).
+    """Rebuild the very split that the article's figures come from (appendix A).
 
     Positions are those in `clips`, which may be in any order. `random_state=0` gives a certain
     split only for a certain order of the clips, and the article does not tell its order. We tried
@@ -94,7 +94,7 @@ def read_article_crnn(folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
 
 
 def read_article_curves(model: str, folder: Path = ON_ARTICLE_SPLIT) -> pd.DataFrame:
-    """Read the article's learning curves, measured from the pixels of its picture (chapter 8).
+    """Read the article's learning curves, measured from the pixels of its picture (appendix A).
 
     A row for each epoch, from 1: `loss`, `accuracy`, `val_loss`, `val_accuracy`. One pixel is 0.002
     of `loss`, 0.005 of `val_loss` and 0.001 of the accuracies. `figures/README.md` says how.
@@ -129,7 +129,7 @@ def plateau_rates(val_losses: Sequence[float], training: TrainConfig) -> list[fl
 
 
 def article_rates(model: str) -> list[float]:
-    """Return the learning rates that the article's test loss led to, epoch by epoch (chapter 8).
+    """Return the learning rates that the article's test loss led to, epoch by epoch (appendix A).
 
     For the CRNN these are all rates. For the MFCC CNN they are sure up to epoch 19, for the mel CNN
     up to epoch 22: after that the test loss changes by less than a pixel of the picture.

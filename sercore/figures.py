@@ -144,7 +144,7 @@ def history(
 def losses(
     article: pd.DataFrame, ours: dict[str, pd.DataFrame], *, model: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw the training loss of several trainings of one model over the epochs (chapter 8).
+    """Draw the training loss of several trainings of one model over the epochs (appendix A).
 
     The article's curve (`article.read_article_curves`) is black dots; the histories of our own
     runs, by their label in the legend, are lines in the model's colour.
@@ -200,7 +200,7 @@ def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | No
     """
     results = results.rename(columns={"accuracy_low": "low", "accuracy_high": "high"})
     rows = [
-        (model, f"{recipe.title}, {profile}", runs)
+        (model, f"{recipe.title}, profile {profile}", runs)
         for model, recipe in RECIPES.items()
         for profile, runs in results[results["model"] == model].groupby("profile")
     ]
