@@ -1,4 +1,4 @@
-"""What the article reports: its confusion matrices, figures, split and curves (chapters 5 and 8).
+"""What the article reports: its confusion matrices, figures, split, curves (appendix A).
 
 A. Ragab: A Complete Guide to Speech Emotion Recognition in Tensorflow Using CNNs and CRNNs (2023).
 Its test clips also chose the epoch.

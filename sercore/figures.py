@@ -204,7 +204,7 @@ def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | No
     """
     results = results.rename(columns={"accuracy_low": "low", "accuracy_high": "high"})
     rows = [
-        (model, f"{recipe.title}, {profile}", runs)
+        (model, f"{recipe.title}, profile {profile}", runs)
         for model, recipe in RECIPES.items()
         for profile, runs in results[results["model"] == model].groupby("profile")
     ]
