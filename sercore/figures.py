@@ -204,7 +204,7 @@ def published_runs(results: pd.DataFrame, *, reference: pd.Series, ax: Axes | No
     """
     results = results.rename(columns={"accuracy_low": "low", "accuracy_high": "high"})
     rows = [
-        (model, f"{recipe.title}, profile {profile}", runs)
+        (model, f"{recipe.title}, {profile}'s settings", runs)
         for model, recipe in RECIPES.items()
         for profile, runs in results[results["model"] == model].groupby("profile")
     ]
@@ -229,7 +229,7 @@ def _dots(
         ax.errorbar(accuracy, places, xerr=error, fmt="o", color=colour, **style)
     if reference is not None:
         known = 100 * reference.reindex([model for model, _, _ in rows])
-        ax.plot(known, range(len(rows)), "D", mfc="none", mec="0.2", ls="", label="article")
+        ax.plot(known, range(len(rows)), "D", mfc="none", mec="0.2", ls="", label="the article itself")
         ax.legend()
     ax.set_yticks(range(len(rows)), [title for _, title, _ in rows])
     ax.invert_yaxis()
