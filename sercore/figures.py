@@ -229,7 +229,9 @@ def _dots(
         ax.errorbar(accuracy, places, xerr=error, fmt="o", color=colour, **style)
     if reference is not None:
         known = 100 * reference.reindex([model for model, _, _ in rows])
-        ax.plot(known, range(len(rows)), "D", mfc="none", mec="0.2", ls="", label="the article itself")
+        ax.plot(
+            known, range(len(rows)), "D", mfc="none", mec="0.2", ls="", label="the article itself"
+        )
         ax.legend()
     ax.set_yticks(range(len(rows)), [title for _, title, _ in rows])
     ax.invert_yaxis()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import pandas as pd
 
 from sercore.config import SercoreError
 from sercore.corpora import SKIP, Corpus, LabelError, corpora_in
-from sercore.store.files import write_whole
 from sercore.store.scan import Entry, Facts, facts_of, find_files, inspect_file
 from sercore.workspace import check_root
 
@@ -157,54 +154,7 @@ def _view(manifest: pd.DataFrame, keep: pd.Series) -> pd.DataFrame:
     return manifest[keep].reset_index(drop=True)
 
 
-def manifest_text(manifest: pd.DataFrame) -> str:
-    """Return a manifest as CSV, the same text on every machine: lines end with a newline alone."""
-    return manifest.to_csv(index=False, lineterminator="\n")
-
-
-def save_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Save a manifest, or a view of it, as CSV in UTF-8, and return its path.
-
-    A file that is there is replaced. A table without the columns of a manifest, or a file that
-    cannot be written, is a `ManifestError`.
-    """
-    _check_columns(manifest.columns, "this table")
-    try:
-        return write_whole(Path(path), manifest_text(manifest))
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read what `save_manifest` wrote, with the same values and types.
-
-    A file that cannot be read, or is not a manifest, is a `ManifestError`.
-    """
-    try:
-        text = Path(path).read_bytes().decode("utf-8")
-        table = pd.read_csv(
-            io.StringIO(text, newline=""),
-            # pandas' own way of reading decimals may differ from Python's in the last digit.
-            dtype=_TYPES | {"seconds": "str"},
-            keep_default_na=False,
-            na_values={"age": [""]},
-        )
-        _check_columns(table.columns, str(path))
-        return table.astype({"seconds": "float64"})
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be opened ({error.strerror})") from error
-    except ManifestError:
-        raise
-    except ValueError as error:  # also what pandas raises for text that is no table
-        raise ManifestError(f"{path} is not a manifest: {error}") from error
-
-
 def manifest_digest(clips: pd.DataFrame) -> str:
     """Return a hash of which clips these are: path, bytes and emotion of each, in order."""
-    return hashlib.sha256(manifest_text(clips[["path", "sha256", "emotion"]]).encode()).hexdigest()
-
-
-def _check_columns(columns: Iterable[str], what: str) -> None:
-    if tuple(columns) != COLUMNS:
-        found, expected = ", ".join(columns), ", ".join(COLUMNS)
-        raise ManifestError(f"{what} is not a manifest: its columns are {found}, not {expected}")
+    text = clips[["path", "sha256", "emotion"]].to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()

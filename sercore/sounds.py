@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ OWN = {"sercore": {"sound": "own"}}
 """Metadata of an output with a sound that the course computed itself, so that it may be kept."""
 
 MOST_BYTES = 100_000
+_MOST_HZ = 655_350  # FLAC's
 
 
 class SoundError(SercoreError, ValueError):
@@ -29,11 +32,15 @@ class Player(Audio):  # type: ignore[misc]  # IPython has no types
     spoke: a tone, or demo speech. Such a sound is kept in the published chapters, so it must be
     short. Everything else is taken out there, because the corpora's licences do not let us pass
     clips on. `SoundError` if there is no sample, a sample lies outside the range or is not a
-    number, or an own sound is too long.
+    number, the rate or the name is none, or an own sound is too long.
     """
 
     def __init__(self, samples: np.ndarray, rate: int, *, name: str, own: bool = False) -> None:
         samples = np.asarray(samples)
+        if not re.fullmatch(r".{1,200}", name):
+            raise SoundError(f"a sound's name is one line of 1 to 200 characters, not {name!r}")
+        if not isinstance(rate, int | float | np.number) or not 1 <= rate <= _MOST_HZ:
+            raise SoundError(f"{name}: the rate is a number of Hz up to {_MOST_HZ:,}, not {rate!r}")
         if samples.ndim != 1 or not samples.size or samples.dtype.kind != "f":
             raise SoundError(
                 f"{name}: a sound is a row of floats, not {samples.dtype} of shape "
@@ -44,7 +51,8 @@ class Player(Audio):  # type: ignore[misc]  # IPython has no types
         if not peak <= 1:  # not a number is not
             raise SoundError(f"{name} has a peak of {peak:.3g}; divide it, so that it is at most 1")
         file = io.BytesIO()
-        soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+        samples = samples.astype(np.float64)
+        soundfile.write(file, samples, int(rate), format="FLAC", subtype="PCM_16")
         if own and len(file.getvalue()) > MOST_BYTES:
             raise SoundError(
                 f"{name} takes {len(file.getvalue()):,} bytes, and an own sound {MOST_BYTES:,} at "
@@ -52,6 +60,15 @@ class Player(Audio):  # type: ignore[misc]  # IPython has no types
             )
         super().__init__(data=file.getvalue())
         self.mimetype, self.name, self.own = "audio/flac", name, own
+
+    def _repr_html_(self) -> str:
+        said = html.escape(self.name)
+        # Of a notebook that it did not run, JupyterLab keeps an audio's `src`, not a source's.
+        return (
+            f"<figure><figcaption>{said}</figcaption>"
+            f'<audio controls title="{said}" aria-label="{said}" src="{self.src_attr()}"></audio>'
+            "</figure>"
+        )
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None

@@ -34,7 +34,7 @@ LINES_AT_MOST = [
     (FRONT_ROW, max, 320),  # in one file
     ("sercore/demo/*.py sercore/collection/*.py", sum, 1_170),
     ("sercore/store/*.py", sum, 850),
-    ("sercore/course/*.py sercore/__main__.py", sum, 1_540),
+    ("sercore/course/*.py sercore/__main__.py", sum, 1_550),
     ("sercore/**/*.py", sum, 7_250),
     ("tests/*.py", sum, 6_550),
     ("benchmarks/*.py", sum, 800),

@@ -1,4 +1,4 @@
-"""Compare a data folder with what was published, file by file (chapters 1 and 2)."""
+"""Compare a data folder with what was published, file by file (chapter 1)."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ PROTOCOLS = {
     "speaker": Protocol("by speaker, five folds", speaker_folds, BY_SPEAKER, heads=MODELS),
     "corpus": Protocol("by corpus, one left out", corpus_folds, BY_CORPUS),
 }
-"""The course's own protocol, two that come nearer to the article's runs (chapter 8), and three
+"""The course's own protocol, two that come nearer to the article's runs (appendix A), and three
 that choose nothing on the clips that are tested (chapter 9)."""
 
 

@@ -60,6 +60,7 @@ def run_course(workspace: Workspace, notebooks: Path = NOTEBOOKS, *, build: Path
         with _writing(build):
             clear(build)
         for run in run_notebooks(paths, workspace=workspace):
+            describe_pictures(run.notebook, lead="As published: ")
             runs.append(run)
             with _writing(build):
                 write_pages(runs, build, chapters=paths, workspace=workspace)
@@ -213,7 +214,6 @@ def _execute(
             # Not client.execute(), which takes Ctrl-C for the death of the kernel.
             try:
                 client.execute_cell(cell, place, execution_count=number)
-                describe_pictures(cell)
             except (CellExecutionError, DeadKernelError) as error:
                 head = f"{path.name}, cell {number} of {len(cells)} failed:"
                 source = textwrap.indent(cell.source, "    ")
