@@ -30,8 +30,8 @@ class Player(Audio):  # type: ignore[misc]  # IPython has no types
     `samples` are floats between -1 and 1, of shape (n_samples,), and are played at that level:
     unlike IPython's player, this one makes nothing louder. `rate` is in Hz. `own` says that nobody
     spoke: a tone, or demo speech. Such a sound is kept in the published chapters, so it must be
-    short. Everything else is taken out there, because the corpora's licences do not let us pass
-    clips on. `SoundError` if there is no sample, a sample lies outside the range or is not a
+    short. Everything else is taken out there, because no recorded voice leaves the machine (chapter
+    1). `SoundError` if there is no sample, a sample lies outside the range or is not a
     number, the rate or the name is none, or an own sound is too long.
     """
 
